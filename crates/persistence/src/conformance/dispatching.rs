@@ -531,10 +531,10 @@ pub(super) async fn imported_run_keeps_its_place<S: Dispatch>(store: &S) {
     desk.submit([desk.run("a").key("ann").priority(9)]).await;
     ok("pause", store.pause(vec![desk.id("a")], Pausing::Pause).await);
     let mut stored = desk.stored("a").await;
-    assert_eq!(ok("import", store.import(desk.id("paused"), stored.clone()).await), true);
+    assert!(ok("import", store.import(desk.id("paused"), stored.clone()).await));
     assert_eq!(desk.stored("paused").await, stored);
     (stored.header.paused, stored.header.crashes) = (false, 4);
-    assert_eq!(ok("import", store.import(desk.id("b"), stored.clone()).await), true);
+    assert!(ok("import", store.import(desk.id("b"), stored.clone()).await));
     assert_eq!(desk.stored("b").await, stored);
     assert_eq!(desk.claimed(9).await, ["b"]);
 }

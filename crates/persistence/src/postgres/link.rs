@@ -37,6 +37,10 @@ impl Link {
         self.connection.as_mut().ok_or(Error::WorkerCrashed)
     }
 
+    pub(super) const fn options(&self) -> &Arc<PgConnectOptions> {
+        &self.options
+    }
+
     pub(super) fn lost(&mut self) {
         self.connection = None;
     }

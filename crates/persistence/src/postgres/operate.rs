@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use awaitly_core::journal::{Key, Payload, Settling, Status, Timestamp, Unanswered};
 use awaitly_core::store::{
-    Answer, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Operate, Page, RunId, RunQuery, RunSummary, StoreError, StoredRun, WaitQuery, Waiting, Wakes,
+    Answer, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Operate, Page, RunId, RunQuery, RunSummary,
+    StoreError, StoredRun, WaitQuery, Waiting, Wakes,
 };
 use sqlx::{Connection as _, Row};
 

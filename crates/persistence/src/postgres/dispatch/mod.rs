@@ -16,18 +16,20 @@ mod runs;
 mod special;
 mod submit;
 mod take;
+mod vacuum;
 
 use std::sync::Arc;
 
 use awaitly_core::dispatch::Queue;
 use awaitly_core::journal::Refused;
 use awaitly_core::store::{
-    Claim, Claimed, Configure, Dispatch, Held, Owner, Pausing, QueueState, Reschedule, RunId, StoreError, Submit,
-    Submitted,
+    Claim, Claimed, Configure, Dispatch, Held, Owner, Pausing, QueueState, Reschedule, RunId, StoreError,
+    Submit, Submitted,
 };
 
 pub(super) use claim::{Claiming, Taken, claim};
 pub(super) use submit::{Submitting, submit};
+pub(super) use vacuum::Vacuum;
 
 use super::lane::Op;
 use super::pool::Length;
@@ -69,8 +71,7 @@ impl Dispatch for PostgresStore {
     async fn configure(&self, queues: Vec<Queue>, configure: Configure) -> Result<(), StoreError> {
         limits::queues(queues.iter().map(|queue| &*queue.name))?;
         let Shared { statements, channel, bell, .. } = &*self.0;
-        let configure =
-            |connection| queues::configure(connection, statements, channel, &queues, configure);
+        let configure = |connection| queues::configure(connection, statements, channel, &queues, configure);
         self.insist(Length::Long, configure).await?;
         bell.ring();
         Ok(())

@@ -35,7 +35,8 @@ impl Probe {
         served: &[Served],
     ) -> Result<Self, Error> {
         let (workflows, versions) = columns(served);
-        let rows = statements.claiming.probe.query().bind(workflows).bind(versions).fetch_all(connection).await?;
+        let rows =
+            statements.claiming.probe.query().bind(workflows).bind(versions).fetch_all(connection).await?;
         let mut lanes = Vec::with_capacity(rows.len());
         for row in &rows {
             if let Some(queue) = row.try_get::<Option<String>, _>(5)? {

@@ -14,7 +14,10 @@ use crate::postgres::schema::{Failure, in_transaction};
 use crate::postgres::statements::Statements;
 use crate::postgres::text;
 
-pub(super) async fn all(mut connection: Connection, statements: &Statements) -> Result<Vec<QueueState>, Failure> {
+pub(super) async fn all(
+    mut connection: Connection,
+    statements: &Statements,
+) -> Result<Vec<QueueState>, Failure> {
     let rows = statements.queues.all.query().fetch_all(&mut *connection).await?;
     let mut states = Vec::with_capacity(rows.len());
     for row in &rows {

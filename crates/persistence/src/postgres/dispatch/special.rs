@@ -33,6 +33,9 @@ const FULL: i64 = 1000;
 /// Runs behind a limit that a claim lists at once if the limit is gone.
 const MANY: u32 = 5000;
 
+/// The rows of taken runs, and the time at which another claim may find more.
+type Rows = (Vec<PgRow>, Option<i64>);
+
 /// A locked queue.
 struct Locked {
     queue: Queue,
@@ -57,36 +60,35 @@ pub(super) async fn take(visit: &mut Visit<'_>, name: &str, part: i16, wanted: u
     let (workflows, versions) = columns(&visit.claiming.request.workflows);
     let (statements, claiming, claims) = (visit.statements, visit.claiming, visit.claims);
     let connection = &mut *visit.connection;
-    let taken: Result<Option<(Vec<PgRow>, Option<i64>)>, Failure> =
-        in_transaction!(BEGIN, connection, transaction => {
-            let Some(mut locked) = Locked::new(&mut transaction, statements, name).await? else { return Ok(None) };
-            locked.catch_up(&mut transaction, statements, wanted).await?;
-            let lanes = Lanes { workflows, versions };
-            let (chosen, mut next) = locked.choose(&mut transaction, statements, &lanes, wanted).await?;
-            let mut rows = Vec::new();
-            if !chosen.is_empty() {
-                rows = statements
-                    .special
-                    .take
-                    .query()
-                    .bind(chosen.iter().map(|chosen| chosen.slot).collect::<Vec<_>>())
-                    .bind(chosen.iter().map(|chosen| chosen.version).collect::<Vec<_>>())
-                    .bind(&claiming.owner)
-                    .bind(ttl_millis(claiming.request.ttl))
-                    .bind(part)
-                    .fetch_all(&mut *transaction)
-                    .await?;
-            }
-            locked.keep(&mut transaction, statements, &chosen).await?;
-            if locked.queue.fair && claims % 64 == 0 {
-                statements.special.forget_keys.query().bind(name).execute(&mut *transaction).await?;
-            }
-            if let Some(opens) = locked.allowance.opens_at() {
-                let opens = opens.as_millis().cast_signed();
-                next = Some(next.map_or(opens, |next: i64| next.min(opens)));
-            }
-            Ok(Some((rows, next)))
-        });
+    let taken: Result<Option<Rows>, Failure> = in_transaction!(BEGIN, connection, transaction => {
+        let Some(mut locked) = Locked::new(&mut transaction, statements, name).await? else { return Ok(None) };
+        locked.catch_up(&mut transaction, statements, wanted).await?;
+        let lanes = Lanes { workflows, versions };
+        let (chosen, mut next) = locked.choose(&mut transaction, statements, &lanes, wanted).await?;
+        let mut rows = Vec::new();
+        if !chosen.is_empty() {
+            rows = statements
+                .special
+                .take
+                .query()
+                .bind(chosen.iter().map(|chosen| chosen.slot).collect::<Vec<_>>())
+                .bind(chosen.iter().map(|chosen| chosen.version).collect::<Vec<_>>())
+                .bind(&claiming.owner)
+                .bind(ttl_millis(claiming.request.ttl))
+                .bind(part)
+                .fetch_all(&mut *transaction)
+                .await?;
+        }
+        locked.keep(&mut transaction, statements, &chosen).await?;
+        if locked.queue.fair && claims % 64 == 0 {
+            statements.special.forget_keys.query().bind(name).execute(&mut *transaction).await?;
+        }
+        if let Some(opens) = locked.allowance.opens_at() {
+            let opens = opens.as_millis().cast_signed();
+            next = Some(next.map_or(opens, |next: i64| next.min(opens)));
+        }
+        Ok(Some((rows, next)))
+    });
     match taken {
         Ok(Some((rows, next))) => {
             visit.add(take::found(&rows));
@@ -198,7 +200,8 @@ impl Locked {
                 special.put_behind.query().bind(behind).execute(&mut *connection).await?;
             }
             if is_odd {
-                let relist = special.relist.query().bind(&lanes.workflows).bind(&lanes.versions).bind(&self.name);
+                let relist =
+                    special.relist.query().bind(&lanes.workflows).bind(&lanes.versions).bind(&self.name);
                 let relist = relist.bind(depth as i64).bind(Ending::too_late().error);
                 relist.execute(&mut *connection).await?;
             }

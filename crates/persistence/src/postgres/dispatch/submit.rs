@@ -87,7 +87,8 @@ async fn add(
         return Ok(vec![Ok(Submitted::Queued); runs.len()]);
     }
     let mut existing = existing(connection, statements, runs).await?;
-    let missing: Vec<_> = runs.iter().filter(|(run, _)| !existing.contains_key(&*text::stored(&run.run))).copied().collect();
+    let missing: Vec<_> =
+        runs.iter().filter(|(run, _)| !existing.contains_key(&*text::stored(&run.run))).copied().collect();
     if !missing.is_empty() {
         // Their queues are fair.
         fair::add(connection, statements, channel, &missing).await?;

@@ -1,7 +1,8 @@
 //! The writer tasks: they combine the frequent operations of all runs into as few statements as possible.
 //!
-//! Two tasks have a connection each: one appends records, and the other begins and ends runs and maintains their
-//! leases. A record therefore never waits for the commit of an ending, nor a lease for the commit of a record.
+//! Four tasks have a connection each: one appends records, one begins and ends runs and maintains their leases, one claims
+//! runs, and one submits them. A record therefore never waits for the commit of an ending, nor a lease for the commit of a
+//! record. The last two connect with their first operation.
 //! Operations that have queued up since the last commit returned go into the next one: see [`group`](crate::group).
 
 mod calls;
@@ -27,7 +28,7 @@ pub(super) use ops::{Append, Begin, Fate, Finish, Flush, Op, Release, Renew};
 pub(super) use turns::{Releasing, Turns};
 pub(super) use unflushed::Unflushed;
 
-use super::dispatch::{Claiming, Submitting};
+use super::dispatch::{Claiming, Submitting, Vacuum};
 use super::error::{Reason, store_error};
 use super::insist::{Attempts, insist};
 use super::link::Link;
@@ -52,6 +53,7 @@ pub(super) struct Lane {
     pub(super) unflushed: Unflushed,
     /// The number of claims so far, so that each claim begins with another queue.
     pub(super) claims: usize,
+    pub(super) vacuum: Vacuum,
 }
 
 /// The operations of a batch, with one statement for each kind.

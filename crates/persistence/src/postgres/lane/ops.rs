@@ -93,7 +93,8 @@ impl Queued for Op {
             }
             Self::Submit(Submitting { batch, .. }) => {
                 // A run takes a place for each 64 KiB, too, so that large batches are bounded.
-                let inputs = batch.iter().map(|run| run.input.as_ref().map_or(0, |input| input.payload.len()));
+                let inputs =
+                    batch.iter().map(|run| run.input.as_ref().map_or(0, |input| input.payload.len()));
                 inputs.sum()
             }
             Self::Renew(_) | Self::Release(_) | Self::Flush(_) | Self::Claim(_) => 0,

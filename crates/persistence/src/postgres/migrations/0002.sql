@@ -15,8 +15,9 @@ ALTER TABLE {schema}.runs
     -- 1: waiting, 2: failed, 3: cancelled, 4: paused. NULL: another list leads to the run, or it is completed.
     ADD COLUMN listed    smallint;
 
--- The other half of each page is the room for heap-only updates.
-ALTER TABLE {schema}.runs SET (fillfactor = 50);
+-- The rest of each page is the room for heap-only updates: most runs are claimed and completed before the server can
+-- remove old versions of their rows.
+ALTER TABLE {schema}.runs SET (fillfactor = 40);
 
 UPDATE {schema}.runs SET
     due_at = CASE

@@ -180,6 +180,9 @@ statements! {
         WHERE id = ANY(ARRAY(SELECT unnest(c.runs) FROM {schema}.claims c WHERE c.owner = $1)) AND owner = $1"
     );
 
+    /// Removes the deleted rows and their index entries, without a lock that stops others.
+    vacuum: "VACUUM (SKIP_LOCKED, INDEX_CLEANUP true, TRUNCATE false) {schema}.ready";
+
     /// The records of several runs, each in their order.
     records: "SELECT seq, key, kind, payload, input_fingerprint, run FROM {schema}.steps \
         WHERE run = ANY($1) ORDER BY seq";

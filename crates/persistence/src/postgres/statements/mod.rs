@@ -28,6 +28,10 @@ pub(super) struct Statement(Arc<str>);
 type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
 impl Statement {
+    pub(super) const fn sql(&self) -> &Arc<str> {
+        &self.0
+    }
+
     pub(super) fn query(&self) -> Query<'_> {
         sqlx::query(AssertSqlSafe(Arc::clone(&self.0)))
     }
