@@ -325,6 +325,17 @@ pub enum RunError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The processes that executed the run died, several times in a row and without progress. A worker fails such a run,
+    /// because its input may kill each process that executes it.
+    #[error(
+        "the process that executed run `{run}` died {crashes} times in a row without progress: find the cause, then retry the run"
+    )]
+    CrashedRepeatedly {
+        /// The run.
+        run: Box<str>,
+        /// The number of processes that died.
+        crashes: u32,
+    },
     /// The store failed, and the run stopped. It can be resumed from its recorded outcomes.
     #[error("the store failed: {0}")]
     Store(#[source] StoreError),

@@ -30,6 +30,7 @@ macro_rules! calls {
             Dispatch {
                 Submit submit(batch: Vec<Submit>) -> Vec<Result<Submitted, Refused>>;
                 Claim claim(claim: Claim) -> Claimed;
+                Headers headers(runs: Vec<RunId>) -> Vec<Option<Header>>;
                 Configure configure(queues: Vec<Queue>, configure: Configure) -> ();
                 Queues queues() -> Vec<QueueState>;
                 PauseQueues pause_queues(queues: Vec<Arc<str>>, pausing: Pausing) -> ();

@@ -132,6 +132,23 @@ impl Workflow {
 }
 
 impl<X> Workflow<X> {
+    /// Creates a workflow that keeps errors as `X` does.
+    pub(crate) fn named(name: Arc<str>) -> Self {
+        Self { definition: Workflow::new(name).definition, errors: PhantomData }
+    }
+
+    /// Returns the version of the code, which [`version`](Self::version) sets.
+    ///
+    /// ```
+    /// use awaitly_core::Workflow;
+    ///
+    /// assert_eq!(Workflow::new("checkout").version(3).code_version(), 3);
+    /// ```
+    #[must_use]
+    pub const fn code_version(&self) -> u32 {
+        self.definition.version
+    }
+
     /// Returns the workflow's name.
     ///
     /// ```

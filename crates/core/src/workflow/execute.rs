@@ -5,6 +5,7 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
@@ -69,20 +70,37 @@ impl<X> Workflow<X> {
         self.execute_admitted(run, admitted, keep_state, body).await
     }
 
-    /// Executes a run whose lease a claim took.
+    /// Executes a run whose lease a claim took. If the execution is interrupted, the run waits for `rest`, and the
+    /// method returns the reason.
     pub(crate) async fn execute_held<T, E>(
         &self,
         held: Held,
         now: Timestamp,
+        rest: Duration,
         body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>,
-    ) -> Result<T, E>
+    ) -> Result<(), RunError>
     where
         X: KeepRun<T, E>,
         E: FromStep<RunError> + fmt::Display,
     {
-        let run = held.lease.run().to_shared();
-        let admitted = self.definition.admit_held(held, now).await;
-        self.execute_admitted(run, admitted, false, body).await.0
+        let (definition, run, is_cancelled) = (&self.definition, held.lease.run().clone(), held.run.header.cancel_requested);
+        let mut execution = match definition.admit_held(held, now).await {
+            Ok(admitted) => definition.begin(admitted, false),
+            Err((error, mut hold)) => {
+                tracing::error!(%run, %error, "the run cannot be executed");
+                if let Some(stage) = &definition.stage {
+                    stage.refuses(None, &error);
+                }
+                end::rest(&mut hold, now.after(rest), is_cancelled, &error).await;
+                return Err(error);
+            }
+        };
+        let verdict = definition.verdict(&execution, body).await;
+        let verdict = close::<X, T, E>(&mut execution, verdict).await;
+        let Verdict::Interrupted(error) = verdict else { return Ok(()) };
+        let Execution { shared, hold, .. } = &mut execution;
+        end::rest(hold, shared.time.stamp().after(rest), shared.stopping.knows_of_cancel(), &error).await;
+        Err(error)
     }
 
     async fn execute_admitted<T, E>(
@@ -122,11 +140,7 @@ impl<X> Workflow<X> {
                 };
             }
         };
-        let verdict = if execution.was_never_begun {
-            Verdict::Cancelled(E::from_step(RunError::Cancelled { step: None }))
-        } else {
-            definition.call(&execution, body).await
-        };
+        let verdict = definition.verdict(&execution, body).await;
         let result = conclude::<X, T, E>(&mut execution, verdict).await;
         (result, definition.state_of(&execution))
     }
@@ -204,6 +218,18 @@ impl Definition {
             seed: self.seed.unwrap_or_else(|| fastrand::u64(..)),
             stage: self.stage.clone(),
         }
+    }
+
+    /// Calls the body, unless the run was cancelled before it began.
+    async fn verdict<T, E: FromStep<RunError>>(
+        &self,
+        execution: &Execution,
+        body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>,
+    ) -> Verdict<T, E> {
+        if execution.was_never_begun {
+            return Verdict::Cancelled(E::from_step(RunError::Cancelled { step: None }));
+        }
+        self.call(execution, body).await
     }
 
     /// Calls the body, unless the hook before it refuses. The result is not recorded yet.
@@ -294,14 +320,23 @@ impl Definition {
 }
 
 /// Records the end of the run, and then sends its events.
-async fn conclude<X, T, E>(execution: &mut Execution, verdict: Verdict<T, E>) -> Result<T, E>
+async fn close<X, T, E>(execution: &mut Execution, verdict: Verdict<T, E>) -> Verdict<T, E>
 where
     X: KeepRun<T, E>,
     E: FromStep<RunError> + fmt::Display,
 {
     let verdict = keep::<X, T, E>(execution, verdict).await;
-    let shared = &execution.shared;
-    end::tell(shared, &verdict);
+    end::tell(&execution.shared, &verdict);
+    verdict
+}
+
+/// Closes the run, and returns its result. If the run was called by the body of another run, that run learns of a pause.
+async fn conclude<X, T, E>(execution: &mut Execution, verdict: Verdict<T, E>) -> Result<T, E>
+where
+    X: KeepRun<T, E>,
+    E: FromStep<RunError> + fmt::Display,
+{
+    let verdict = close::<X, T, E>(execution, verdict).await;
     match &verdict {
         Verdict::Waiting(_) | Verdict::Interrupted(_) => note_other_run(OtherRun::Paused),
         Verdict::Cancelled(_) => note_other_run(OtherRun::Cancelled),

@@ -395,6 +395,12 @@ impl Dispatch for MemoryStore {
         Ok(self.lock()?.claim(&claim, self.now(), until))
     }
 
+    async fn headers(&self, runs: Vec<RunId>) -> Result<Vec<Option<Header>>, StoreError> {
+        let journals = self.lock()?;
+        let header = |run| journals.find(run).map(|(_, journal)| journal.header.clone());
+        Ok(runs.iter().map(header).collect())
+    }
+
     async fn configure(&self, queues: Vec<Queue>, configure: Configure) -> Result<(), StoreError> {
         limits::queues(queues.iter().map(|queue| &*queue.name))?;
         let mut journals = self.lock()?;

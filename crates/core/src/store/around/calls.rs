@@ -134,7 +134,8 @@ impl Calls {
             | Call::Waiting.bit()
             | Call::Due.bit()
             | Call::Now.bit()
-            | Call::Queues.bit(),
+            | Call::Queues.bit()
+            | Call::Headers.bit(),
     );
 
     /// The calls that hand one record to the store.

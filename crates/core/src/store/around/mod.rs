@@ -20,7 +20,7 @@ use super::{
     RunSummary, Store, StoreError, StoredRun, Submit, Submitted, Transactional, Wait, WaitQuery, Waiting, Wakes,
 };
 use crate::dispatch::Queue;
-use crate::journal::{Key, Outcome, Record, Refused, Settling, Timestamp, Unanswered};
+use crate::journal::{Header, Key, Outcome, Record, Refused, Settling, Timestamp, Unanswered};
 
 /// Wraps a store, with code before and after each of its calls.
 ///

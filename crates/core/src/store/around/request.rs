@@ -255,6 +255,10 @@ impl<'a> Reply<'a> {
                 vec![outcome.payload_mut()]
             }
             Self::Waiting(page) => page.items.iter_mut().map(|waiting| &mut waiting.entry.request).collect(),
+            Self::Headers(headers) => {
+                let outcomes = headers.iter_mut().flatten().filter_map(|header| header.outcome.as_mut());
+                outcomes.map(Outcome::payload_mut).collect()
+            }
             Self::Claim(claimed) => claimed.runs.iter_mut().flat_map(|held| of_run(&mut held.run)).collect(),
             _ => Vec::new(),
         }

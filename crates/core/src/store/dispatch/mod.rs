@@ -5,6 +5,7 @@ mod queues;
 mod submit;
 
 use std::future::Future;
+use std::sync::Arc;
 
 pub use claim::{Claim, Claimed, Held, Served};
 pub use queues::{Configure, Pausing, QueueState, Reschedule};
@@ -12,7 +13,7 @@ pub use submit::{Start, Submit, Submitted};
 
 use super::{Operate, RunId, StoreError};
 use crate::dispatch::Queue;
-use crate::journal::Refused;
+use crate::journal::{Header, Refused};
 
 /// Operations by which clients submit runs, and workers claim them.
 ///
@@ -78,6 +79,23 @@ pub trait Dispatch: Operate {
     /// ```
     fn claim(&self, claim: Claim) -> impl Future<Output = Result<Claimed, StoreError>> + Send;
 
+    /// Returns the headers of runs, in their order; `None` for a run that does not exist.
+    ///
+    /// The default implementation loads each run. A store should read all headers in one round trip, because the
+    /// handles of a client wait for their runs with this call.
+    fn headers(
+        &self,
+        runs: Vec<RunId>,
+    ) -> impl Future<Output = Result<Vec<Option<Header>>, StoreError>> + Send {
+        async move {
+            let mut headers = Vec::with_capacity(runs.len());
+            for run in runs {
+                headers.push(self.load(&run).await?.map(|run| run.header));
+            }
+            Ok(headers)
+        }
+    }
+
     /// Sets the settings of queues. They apply from the next claim on.
     fn configure(
         &self,
@@ -91,7 +109,7 @@ pub trait Dispatch: Operate {
     /// Pauses or resumes queues. A paused queue accepts runs, and none of its runs is claimed. Running runs continue.
     fn pause_queues(
         &self,
-        queues: Vec<std::sync::Arc<str>>,
+        queues: Vec<Arc<str>>,
         pausing: Pausing,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
