@@ -77,7 +77,8 @@ pub(crate) fn submitted(batch: &[Submit]) -> Result<(), StoreError> {
         if let Some(bytes) = submit.input.as_ref().map(|input| input.payload.len())
             && bytes > Payload::MAX_BYTES
         {
-            let detail = format!("an input of {bytes} bytes, at most {} are taken", Payload::MAX_BYTES).into();
+            let detail =
+                format!("an input of {bytes} bytes, at most {} are taken", Payload::MAX_BYTES).into();
             return Err(StoreError::Unstorable { detail });
         }
         name("the name of the workflow", &submit.workflow)?;
@@ -107,7 +108,9 @@ fn name(what: &'static str, name: &str) -> Result<(), StoreError> {
     if bytes <= limit {
         return Ok(());
     }
-    Err(StoreError::Unstorable { detail: format!("{what} has {bytes} bytes, at most {limit} are taken").into() })
+    Err(StoreError::Unstorable {
+        detail: format!("{what} has {bytes} bytes, at most {limit} are taken").into(),
+    })
 }
 
 /// Returns the keys of a journal that is written as a whole, if each key occurs once and no outcome is too large.

@@ -149,6 +149,12 @@ impl<X> Workflow<X> {
         self.definition.version
     }
 
+    /// Returns the time that the lease of a run lasts unless it is renewed, which [`lease`](Self::lease) sets.
+    #[must_use]
+    pub const fn lease_time(&self) -> Duration {
+        self.definition.lease
+    }
+
     /// Returns the workflow's name.
     ///
     /// ```

@@ -83,7 +83,8 @@ impl<X> Workflow<X> {
         X: KeepRun<T, E>,
         E: FromStep<RunError> + fmt::Display,
     {
-        let (definition, run, is_cancelled) = (&self.definition, held.lease.run().clone(), held.run.header.cancel_requested);
+        let (definition, run, is_cancelled) =
+            (&self.definition, held.lease.run().clone(), held.run.header.cancel_requested);
         let mut execution = match definition.admit_held(held, now).await {
             Ok(admitted) => definition.begin(admitted, false),
             Err((error, mut hold)) => {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use awaitly_core::dispatch::{Queue, Rate};
 use awaitly_core::journal::{Outcome, Payload, Refused, Status};
 use awaitly_core::store::{
-    Answer, Cancelled, Claim, Claimed, Configure, Dispatch, DueQuery, Ending, Held, Input, Open, Opened, Owner,
-    Pausing, Reschedule, RunId, Start, StoreError, StoredRun, Submit, Submitted, Wait,
+    Answer, Cancelled, Claim, Claimed, Configure, Dispatch, DueQuery, Ending, Held, Input, Open, Opened,
+    Owner, Pausing, Reschedule, RunId, Start, StoreError, StoredRun, Submit, Submitted, Wait,
 };
 use futures_util::future::join_all;
 
@@ -111,7 +111,9 @@ pub(super) async fn run_is_submitted_once<S: Dispatch>(store: &S) {
     assert_eq!(results, [Ok(Submitted::Queued), exists(Status::Queued), Ok(Submitted::Queued)]);
     let other = Submit::new(desk.id("a"), "other").input(input("tea"));
     let again = vec![first().priority(7), desk.run("a").input(input("mug")), other, desk.run("c")];
-    let [same, changed, other, new] = &ok("submit", store.submit(again).await)[..] else { panic!("four results") };
+    let [same, changed, other, new] = &ok("submit", store.submit(again).await)[..] else {
+        panic!("four results")
+    };
     assert_eq!((same, changed), (&exists(Status::Queued), &Err(Refused::InputChanged)));
     assert_eq!(other, &Err(Refused::OtherWorkflow { workflow: Arc::clone(&desk.name) }));
     assert_eq!(new, &Ok(Submitted::Queued), "a refused run does not affect the others");
@@ -148,7 +150,9 @@ pub(super) async fn claimed_run_is_held_and_running<S: Dispatch>(store: &S) {
     desk.submit([desk.run("a").input(input.clone())]).await;
     let claim = Claim::new(Owner::unique()).serve(Arc::clone(&desk.name), 7).ttl(MINUTE);
     let claimed = ok("claim", store.claim(claim).await);
-    let [Held { lease, run }] = &claimed.runs[..] else { panic!("expected one run, found {:?}", claimed.runs) };
+    let [Held { lease, run }] = &claimed.runs[..] else {
+        panic!("expected one run, found {:?}", claimed.runs)
+    };
     assert_eq!((run.header.status, run.header.version), (Status::Running, 7));
     assert_eq!((run.header.changed, &run.input), (claimed.now, &Some(input.payload)));
     assert_eq!(desk.stored("a").await, *run);
@@ -177,7 +181,8 @@ pub(super) async fn claim_takes_only_served_workflows<S: Dispatch>(store: &S) {
     let two = desk.claim(2).await;
     assert_eq!((two.runs.len(), two.next), (2, Some(two.now)), "three more are due");
     assert_eq!(desk.claimed(9).await, ["2", "3", "4"]);
-    let claim = Claim::new(Owner::unique()).serve(Arc::clone(&desk.name), 1).serve(Arc::clone(&other.name), 3);
+    let claim =
+        Claim::new(Owner::unique()).serve(Arc::clone(&desk.name), 1).serve(Arc::clone(&other.name), 3);
     let newer = ok("claim", store.claim(claim).await).runs;
     assert_eq!(names(&newer), ["x"]);
     store.release(&newer[0].lease);
@@ -267,7 +272,8 @@ pub(super) async fn every_due_run_is_claimed<S: Dispatch>(store: &S) {
 pub(super) async fn late_run_is_cancelled_instead_of_started<S: Dispatch>(store: &S) {
     let desk = Desk::new(store, "late");
     let now = ok("now", store.now().await);
-    desk.submit([desk.run("late").start_by(now.before(HOUR)), desk.run("in time").start_by(now.after(HOUR))]).await;
+    desk.submit([desk.run("late").start_by(now.before(HOUR)), desk.run("in time").start_by(now.after(HOUR))])
+        .await;
     let held = desk.held(9).await;
     assert_eq!(names(&held), ["in time"]);
     let header = desk.stored("late").await.header;
@@ -333,7 +339,11 @@ pub(super) async fn limit_per_key_passes_over_full_keys<S: Dispatch>(store: &S) 
     desk.finish(&held[1], Status::Completed).await;
     assert_eq!(desk.claimed(9).await, ["bob 1"]);
     desk.set(desk.queue()).await;
-    assert_eq!(desk.claimed(9).await, ["ann 2"], "a queue without limits starts the runs that a limit held back");
+    assert_eq!(
+        desk.claimed(9).await,
+        ["ann 2"],
+        "a queue without limits starts the runs that a limit held back"
+    );
 }
 
 /// A rate spreads the starts, and the claim returns the time of the next one.
@@ -362,7 +372,8 @@ pub(super) async fn keys_of_fair_queue_take_turns<S: Dispatch>(store: &S) {
     // A key that comes later does not catch up on turns that it did not use.
     desk.submit((0..3).map(|number| desk.run(&format!("eve {number}")).key("eve"))).await;
     let rest = desk.claimed(9).await;
-    let place = |name: &str| rest.iter().position(|run| run == name).unwrap_or_else(|| panic!("{name}: {rest:?}"));
+    let place =
+        |name: &str| rest.iter().position(|run| run == name).unwrap_or_else(|| panic!("{name}: {rest:?}"));
     assert!(place("eve 0") <= 2 && place("eve 2") >= 4, "{rest:?}");
     assert!(place("eve 0") < place("eve 1") && place("ann 2") < place("ann 3"), "{rest:?}");
     assert_eq!(rest.len(), 6);
@@ -394,7 +405,8 @@ pub(super) async fn paused_queue_and_paused_run_start_nothing<S: Dispatch>(store
     assert!(paused.runs.is_empty());
     assert_ne!(paused.next, Some(paused.now), "another claim would find nothing");
     let states = ok("queues", store.queues().await);
-    let state = states.iter().find(|state| state.settings.name == desk.name).expect("a paused queue is listed");
+    let state =
+        states.iter().find(|state| state.settings.name == desk.name).expect("a paused queue is listed");
     assert_eq!((state.paused, &state.settings), (true, &desk.queue()));
 
     let runs = || vec![desk.id("a"), desk.id("missing")];
@@ -531,10 +543,10 @@ pub(super) async fn imported_run_keeps_its_place<S: Dispatch>(store: &S) {
     desk.submit([desk.run("a").key("ann").priority(9)]).await;
     ok("pause", store.pause(vec![desk.id("a")], Pausing::Pause).await);
     let mut stored = desk.stored("a").await;
-    assert_eq!(ok("import", store.import(desk.id("paused"), stored.clone()).await), true);
+    assert!(ok("import", store.import(desk.id("paused"), stored.clone()).await));
     assert_eq!(desk.stored("paused").await, stored);
     (stored.header.paused, stored.header.crashes) = (false, 4);
-    assert_eq!(ok("import", store.import(desk.id("b"), stored.clone()).await), true);
+    assert!(ok("import", store.import(desk.id("b"), stored.clone()).await));
     assert_eq!(desk.stored("b").await, stored);
     assert_eq!(desk.claimed(9).await, ["b"]);
 }

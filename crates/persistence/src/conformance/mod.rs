@@ -63,8 +63,8 @@ mod waiting;
 
 use awaitly_core::journal::{Contents, Key, Kind, Outcome, Payload, Record};
 use awaitly_core::store::{
-    Dispatch, Durability, Ending, Lease, Open, Opened, Operate, Owner, Page, Rewrite, RunId, Store, StoreError,
-    StoredRun,
+    Dispatch, Durability, Ending, Lease, Open, Opened, Operate, Owner, Page, Rewrite, RunId, Store,
+    StoreError, StoredRun,
 };
 
 use closing::*;

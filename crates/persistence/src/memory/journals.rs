@@ -2,7 +2,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use awaitly_core::journal::{
-    Asked, Header, Key, Opening, Outcome, Payload, Record, Settling, Timestamp, Unanswered, WaitEntry, admit, settle,
+    Asked, Header, Key, Opening, Outcome, Payload, Record, Settling, Timestamp, Unanswered, WaitEntry, admit,
+    settle,
 };
 use awaitly_core::store::{DeleteIf, Held, Lease, OnRecorded, Open, Opened, RunId, StoreError, StoredRun};
 use foldhash::fast::RandomState;

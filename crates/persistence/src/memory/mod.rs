@@ -12,9 +12,10 @@ use awaitly_core::journal::{
     Contents, Header, Key, Outcome, Record, Refused, Settling, Status, Timestamp, Unanswered,
 };
 use awaitly_core::store::{
-    Answer, Bell, Cancelled, Cancelling, Claim, Claimed, Configure, DeleteIf, Dispatch, Due, DueQuery, Durability,
-    Ending, Lease, OnRecorded, Open, Opened, Operate, Page, Pausing, QueueState, Renewed, Reschedule, Rewrite, RunId,
-    RunQuery, RunSummary, Store, StoreError, StoredRun, Submit, Submitted, Wait, WaitQuery, Waiting, Wakes,
+    Answer, Bell, Cancelled, Cancelling, Claim, Claimed, Configure, DeleteIf, Dispatch, Due, DueQuery,
+    Durability, Ending, Lease, OnRecorded, Open, Opened, Operate, Page, Pausing, QueueState, Renewed,
+    Reschedule, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Submit, Submitted, Wait,
+    WaitQuery, Waiting, Wakes,
 };
 use tokio::time::Instant;
 
@@ -453,4 +454,3 @@ impl fmt::Debug for MemoryStore {
         f.debug_struct("MemoryStore").field("runs", &self.journals().slots.len()).finish_non_exhaustive()
     }
 }
-

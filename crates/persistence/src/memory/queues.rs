@@ -274,7 +274,8 @@ impl Journals {
             } else if !journal.header.has_begun() && place.is_too_late(now) {
                 journal.header.end(Ending::too_late(), false, now);
                 self.list(slot, now);
-            } else if visit.allowance.as_mut().is_some_and(|allowance| !allowance.admit(place.key.as_deref())) {
+            } else if visit.allowance.as_mut().is_some_and(|allowance| !allowance.admit(place.key.as_deref()))
+            {
                 let listed =
                     Listed::Behind(Arc::clone(&place.queue), place.key.clone().unwrap_or_default(), rank);
                 self.queues.remove(slot, &journal.listed);
@@ -331,7 +332,8 @@ impl Journals {
 
     pub(super) fn reschedule(&mut self, run: &RunId, change: &Reschedule, now: Timestamp) -> bool {
         let found = self.find_mut(run);
-        let Some((slot, _)) = found.filter(|(_, one)| one.lease(now).is_none() && !one.header.has_begun()) else {
+        let Some((slot, _)) = found.filter(|(_, one)| one.lease(now).is_none() && !one.header.has_begun())
+        else {
             return false;
         };
         self.unlist(slot);

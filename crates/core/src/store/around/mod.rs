@@ -15,9 +15,10 @@ pub use request::{Parts, Reply, Request};
 
 use super::table::calls;
 use super::{
-    Answer, Cancelled, Claim, Claimed, Configure, DeleteIf, Dispatch, Due, DueQuery, Durability, Ending, Lease,
-    OnRecorded, Open, Opened, Operate, Page, Pausing, QueueState, Renewed, Reschedule, Rewrite, RunId, RunQuery,
-    RunSummary, Store, StoreError, StoredRun, Submit, Submitted, Transactional, Wait, WaitQuery, Waiting, Wakes,
+    Answer, Cancelled, Claim, Claimed, Configure, DeleteIf, Dispatch, Due, DueQuery, Durability, Ending,
+    Lease, OnRecorded, Open, Opened, Operate, Page, Pausing, QueueState, Renewed, Reschedule, Rewrite, RunId,
+    RunQuery, RunSummary, Store, StoreError, StoredRun, Submit, Submitted, Transactional, Wait, WaitQuery,
+    Waiting, Wakes,
 };
 use crate::dispatch::Queue;
 use crate::journal::{Header, Key, Outcome, Record, Refused, Settling, Timestamp, Unanswered};

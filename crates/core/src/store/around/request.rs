@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::super::table::calls;
 use super::super::{
     Answer, Cancelled, Claim, Claimed, Configure, DeleteIf, Due, DueQuery, Durability, Ending, Lease,
-    OnRecorded, Open, Opened, Page, Pausing, QueueState, Renewed, Reschedule, Rewrite, RunId, RunQuery, RunSummary,
-    StoreError, StoredRun, Submit, Submitted, Wait, WaitQuery, Waiting,
+    OnRecorded, Open, Opened, Page, Pausing, QueueState, Renewed, Reschedule, Rewrite, RunId, RunQuery,
+    RunSummary, StoreError, StoredRun, Submit, Submitted, Wait, WaitQuery, Waiting,
 };
 use super::Call;
 use crate::dispatch::Queue;
@@ -132,7 +132,9 @@ impl<'a> Parts<'a> {
             | Self::Import { run, .. } => Some(run),
             Self::Waiting { query } => query.run.as_ref(),
             Self::Answer { answer } => Some(&answer.run),
-            Self::Delete { runs, .. } | Self::Pause { runs, .. } | Self::Reschedule { runs, .. } => only(runs),
+            Self::Delete { runs, .. } | Self::Pause { runs, .. } | Self::Reschedule { runs, .. } => {
+                only(runs)
+            }
             Self::Submit { batch } => only(batch).map(|submit| &submit.run),
             _ => self.lease().map(Lease::run),
         }

@@ -107,7 +107,8 @@ impl Reschedule {
         let start = self.start.map_or(header.wake.unwrap_or(now), |start| start.moment(now));
         header.wake = Some(start);
         let Place { queue, key, priority, start_by, .. } = header.place.clone();
-        let place = Place::new(self.queue.clone().unwrap_or(queue), key, self.priority.unwrap_or(priority), start);
+        let place =
+            Place::new(self.queue.clone().unwrap_or(queue), key, self.priority.unwrap_or(priority), start);
         Place { start_by, ..place }
     }
 }

@@ -1,0 +1,9 @@
+//! Tests of the engine, with the store in memory under paused time, and with every other store.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod clients;
+mod crashes;
+mod queues;
+mod stopping;
+mod waiting;
+mod world;
