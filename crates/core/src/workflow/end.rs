@@ -58,6 +58,18 @@ impl<T, E> Verdict<T, E> {
         }
     }
 
+    /// Returns the verdict on a failed execution whose run is retried.
+    pub(super) fn retried(self) -> Self
+    where
+        E: FromStep<RunError>,
+    {
+        match self {
+            Self::Failed(error) => Self::Waiting(error),
+            Self::Panicked(error) => Self::Waiting(E::from_step(error)),
+            other => other,
+        }
+    }
+
     /// Returns the result for the caller.
     pub(super) fn into_result(self) -> Result<T, E>
     where

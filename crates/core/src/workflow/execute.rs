@@ -11,6 +11,7 @@ use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::again;
 use super::builder::{Definition, Workflow};
 use super::end::{self, Verdict};
 use super::heartbeat::Heartbeat;
@@ -23,9 +24,10 @@ use crate::event::{EventKind, Observers};
 use crate::guard::Refusal;
 use crate::hook::RunInfo;
 use crate::journal::{Header, Payload, Record, ResumeState, Status, Timestamp};
+use crate::retry::Retry;
 use crate::run::{DurableRun, Run};
 use crate::shared::{Loaded, OtherRun, Settings, Shared, Writer, note_other_run};
-use crate::store::{Held, Purpose, StoreError};
+use crate::store::{Ending, Held, Purpose, StoreError};
 
 /// A run in execution. Dropping it makes all its remaining handles inactive.
 struct Execution {
@@ -97,7 +99,7 @@ impl<X> Workflow<X> {
             }
         };
         let verdict = definition.verdict(&execution, body).await;
-        let verdict = close::<X, T, E>(&mut execution, verdict).await;
+        let verdict = close::<X, T, E>(&mut execution, verdict, definition.retry_runs.as_ref()).await;
         let Verdict::Interrupted(error) = verdict else { return Ok(()) };
         let Execution { shared, hold, .. } = &mut execution;
         end::rest(hold, shared.time.stamp().after(rest), shared.stopping.knows_of_cancel(), &error).await;
@@ -320,13 +322,17 @@ impl Definition {
     }
 }
 
-/// Records the end of the run, and then sends its events.
-async fn close<X, T, E>(execution: &mut Execution, verdict: Verdict<T, E>) -> Verdict<T, E>
+/// Records the end of the run, and then sends its events. `retry` is the policy for failed runs, if there is one.
+async fn close<X, T, E>(
+    execution: &mut Execution,
+    verdict: Verdict<T, E>,
+    retry: Option<&Retry>,
+) -> Verdict<T, E>
 where
     X: KeepRun<T, E>,
     E: FromStep<RunError> + fmt::Display,
 {
-    let verdict = keep::<X, T, E>(execution, verdict).await;
+    let verdict = keep::<X, T, E>(execution, verdict, retry).await;
     end::tell(&execution.shared, &verdict);
     verdict
 }
@@ -337,7 +343,7 @@ where
     X: KeepRun<T, E>,
     E: FromStep<RunError> + fmt::Display,
 {
-    let verdict = close::<X, T, E>(execution, verdict).await;
+    let verdict = close::<X, T, E>(execution, verdict, None).await;
     match &verdict {
         Verdict::Waiting(_) | Verdict::Interrupted(_) => note_other_run(OtherRun::Paused),
         Verdict::Cancelled(_) => note_other_run(OtherRun::Cancelled),
@@ -348,7 +354,11 @@ where
 
 /// Records the end of the run. If the result cannot be recorded, the run has failed, and the store records the failure
 /// instead.
-async fn keep<X, T, E>(execution: &mut Execution, verdict: Verdict<T, E>) -> Verdict<T, E>
+async fn keep<X, T, E>(
+    execution: &mut Execution,
+    verdict: Verdict<T, E>,
+    retry: Option<&Retry>,
+) -> Verdict<T, E>
 where
     X: KeepRun<T, E>,
     E: FromStep<RunError> + fmt::Display,
@@ -360,6 +370,14 @@ where
         Err(error) => (end::unkept(&error, shared), Verdict::Panicked(error)),
     };
     let Some(Writer { store, lease, .. }) = &hold.0 else { return verdict };
+    let mut ending = ending;
+    if let Some(retrying) = retry.and_then(|retry| again::next(retry, &ending, shared)) {
+        if let Err(error) = again::count(store, lease, retrying).await {
+            return Verdict::Interrupted(error.into());
+        }
+        ending = Ending { status: Status::Waiting, outcome: None, wake: Some(retrying.until), ..ending };
+        verdict = verdict.retried();
+    }
     let mut finished = store.finish(lease, ending).await;
     if let Err(StoreError::Unstorable { detail }) = &finished {
         let error = RunError::unkept_result::<T>(shared.run_id(), detail);

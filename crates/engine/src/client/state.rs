@@ -42,9 +42,10 @@ pub enum Phase {
         /// The time since which it is running.
         since: Timestamp,
     },
-    /// A step is between two attempts, for longer than a worker keeps a task for it.
+    /// A step is between two attempts, for longer than a worker keeps a task for it. Or the whole run is between two
+    /// executions, after a failure: see [`Workflow::retry_runs`](awaitly_core::Workflow::retry_runs).
     Retrying {
-        /// The step.
+        /// The step; [`Key::RUN_RETRIES`] for the whole run.
         step: Key,
         /// The number of failed attempts.
         attempts: u32,
@@ -90,16 +91,19 @@ impl Phase {
         match header.status {
             Status::Queued => Self::Queued { from: header.wake.unwrap_or(header.created) },
             Status::Running => Self::Running { since: header.changed },
-            Status::Waiting => records.iter().find_map(Self::retrying).unwrap_or_else(|| {
-                let steps = waits.iter().map(|entry| entry.key.clone()).collect();
-                Self::Waiting { steps, until: header.wake }
-            }),
+            Status::Waiting => {
+                records.iter().find_map(|record| Self::retrying(record, header.wake)).unwrap_or_else(|| {
+                    let steps = waits.iter().map(|entry| entry.key.clone()).collect();
+                    Self::Waiting { steps, until: header.wake }
+                })
+            }
             status => Self::Ended { status, at: header.changed },
         }
     }
 
-    fn retrying(record: &Record) -> Option<Self> {
-        let retrying = record.outcome.as_retrying()?;
+    /// Returns the phase if the run waits until `wake` for the next attempt of this record's step.
+    fn retrying(record: &Record, wake: Option<Timestamp>) -> Option<Self> {
+        let retrying = record.outcome.as_retrying().filter(|retrying| Some(retrying.until) == wake)?;
         Some(Self::Retrying { step: record.key.clone(), attempts: retrying.attempts, until: retrying.until })
     }
 }
@@ -110,6 +114,9 @@ impl fmt::Display for RunState {
             Phase::Queued { .. } if self.queue.is_empty() => f.write_str("queued")?,
             Phase::Queued { .. } => write!(f, "queued in `{}`", self.queue)?,
             Phase::Running { .. } => f.write_str("running")?,
+            Phase::Retrying { step, attempts, .. } if *step == Key::RUN_RETRIES => {
+                write!(f, "failed {attempts} times, to be retried")?;
+            }
             Phase::Retrying { step, attempts, .. } => {
                 write!(f, "retrying `{step}` after {attempts} failed attempts")?;
             }

@@ -2,7 +2,7 @@ use std::sync::{Arc, Mutex};
 
 use awaitly_core::clock::{ms, secs};
 use awaitly_core::{DurableRun, RunError};
-use awaitly_engine::{Contract, Queue, Rate, Worker};
+use awaitly_engine::{Contract, Queue, Rate, RunHandle, Worker};
 use futures_util::future::join_all;
 
 use crate::world::{Gauge, SUM, memory, sum, work};
@@ -17,7 +17,10 @@ async fn worker_and_queue_limit_the_concurrent_runs() {
         let counted = gauge.clone();
         let body = move |_: DurableRun, _: String| {
             let gauge = counted.clone();
-            async move { gauge.during(async { Ok(tokio::time::sleep(ms(50)).await) }).await }
+            async move {
+                gauge.during(tokio::time::sleep(ms(50))).await;
+                Ok(())
+            }
         };
         let queue = Queue::new("notes");
         let queue = queue_limit.map_or(queue.clone(), |limit| queue.concurrency(limit));
@@ -70,7 +73,7 @@ async fn priorities_and_pauses_take_effect() {
         tokio::time::sleep(secs(60)).await;
         assert!(!runs[0].has_ended().await.unwrap(), "the queue is paused");
         client.resume_queue("").await.unwrap();
-        join_all(runs[..3].iter().map(|run| run.result())).await;
+        join_all(runs[..3].iter().map(RunHandle::result)).await;
         assert!(runs[3].resume().await.unwrap());
         runs[3].result().await
     };

@@ -1,7 +1,8 @@
-use awaitly_core::clock::{days, hours, secs};
+use awaitly_core::clock::{days, hours, mins, secs};
 use awaitly_core::journal::{Outcome, Payload};
+use awaitly_core::retry::Jitter;
 use awaitly_core::store::{Answer, Operate};
-use awaitly_core::{DurableRun, Retry, RunError, step};
+use awaitly_core::{DurableRun, Error, Retry, RunError, step};
 use awaitly_engine::{Contract, Phase, Worker};
 
 use crate::world::{Gauge, memory, work};
@@ -46,7 +47,7 @@ async fn step_between_attempts_shows_when_it_is_tried_again() {
     let body = move |run: DurableRun, _: u64| {
         let attempts = counted.clone();
         async move {
-            let retry = Retry::fixed(hours(2)).max_delay(hours(2)).attempts(3);
+            let retry = Retry::fixed(hours(2)).max_delay(hours(2)).jitter(Jitter::None).attempts(3);
             let call = || attempts.during(async { Err::<u64, _>("down".to_owned()) });
             match run.step("charge", call).retry(retry).await {
                 Ok(value) => Ok(value),
@@ -87,4 +88,49 @@ async fn answered_run_continues_at_once() {
         result
     };
     assert_eq!(work(&worker, done).await, Ok(4000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_run_is_retried_from_its_failed_step_until_it_is_a_dead_letter() {
+    let (store, client) = memory();
+    let (charges, mails) = (Gauge::default(), Gauge::default());
+    let (charged, mailed) = (charges.clone(), mails.clone());
+    let body = move |run: DurableRun, fails: u64| {
+        let (charges, mails) = (charged.clone(), mailed.clone());
+        async move {
+            let cents = step!(run, "charge", charges.during(async { Ok::<u64, Declined>(7) }));
+            let mail = async || {
+                mails.during(async {}).await;
+                if (mails.total() as u64) <= fails { Err(Declined) } else { Ok(cents) }
+            };
+            Ok::<u64, Error<Declined>>(step!(run, "mail", mail()))
+        }
+    };
+    const ORDER: Contract<u64, u64, Error<Declined>> = Contract::new("order");
+    let retry = Retry::fixed(hours(1)).max_delay(hours(1)).jitter(Jitter::None).attempts(4);
+    let worker = Worker::new(store).serve_with(ORDER, |workflow| workflow.retry_runs(retry), body);
+    let run = client.start(ORDER, "a", &2).await.unwrap();
+    let done = async {
+        tokio::time::sleep(mins(90)).await;
+        let state = run.state().await.unwrap();
+        assert_eq!(state.to_string(), "failed 2 times, to be retried: declined");
+        run.result().await
+    };
+    assert_eq!(work(&worker, done).await, Ok(7));
+    assert_eq!((charges.total(), mails.total()), (1, 3));
+    let begun = tokio::time::Instant::now();
+    let dead = client.start(ORDER, "b", &u64::MAX).await.unwrap();
+    assert_eq!(work(&worker, dead.result()).await, Err(Error::Failed(Declined)));
+    assert_eq!((charges.total(), mails.total()), (2, 7), "four executions");
+    assert!(begun.elapsed() >= hours(3) && begun.elapsed() < hours(3) + secs(5), "{:?}", begun.elapsed());
+    assert_eq!(dead.state().await.unwrap().to_string(), "failed: declined");
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+struct Declined;
+
+impl std::fmt::Display for Declined {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("declined")
+    }
 }
