@@ -30,8 +30,8 @@ use std::time::Duration;
 pub use any::AnyStore;
 pub use around::Around;
 pub use dispatch::{
-    Claim, Claimed, Configure, Dispatch, Held, Pausing, QueueState, Reschedule, Served, Start, Submit,
-    Submitted,
+    Claim, Claimed, Configure, Dispatch, Held, Message, Pausing, Publish, PutSchedule, QueueState,
+    Reschedule, ScheduleQuery, Served, Start, StoredSchedule, StreamPart, Submit, Submitted, Unsent,
 };
 pub use error::StoreError;
 pub use lease::Lease;

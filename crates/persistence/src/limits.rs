@@ -7,8 +7,8 @@ use awaitly_core::journal::{
     DecodeError, Header, Key, Outcome, Payload, Record, Refused, Timestamp, WaitEntry,
 };
 use awaitly_core::store::{
-    Cancelled, Due, Ending, Opened, Operate, Page, Purpose, Reschedule, RunId, Start, StoreError, StoredRun,
-    Submit, WaitQuery, Waiting,
+    Cancelled, Due, Ending, Opened, Operate, Page, Publish, Purpose, PutSchedule, Reschedule, RunId, Start,
+    StoreError, StoredRun, Submit, WaitQuery, Waiting,
 };
 use serde::de::IgnoredAny;
 
@@ -85,6 +85,41 @@ pub(crate) fn submitted(batch: &[Submit]) -> Result<(), StoreError> {
         queues([&*submit.queue].into_iter().chain(submit.key.as_deref()))?;
         start(submit.start)?;
         submit.start_by.map_or(Ok(()), |by| moment("start_by", by))
+    })
+}
+
+/// Refuses published values that are too large.
+pub(crate) fn published(published: &[Publish]) -> Result<(), StoreError> {
+    published.iter().try_for_each(|one| {
+        queues([&*one.name])?;
+        let (bytes, limit) = (one.payload.len(), Publish::MAX_BYTES);
+        if bytes <= limit {
+            return Ok(());
+        }
+        let detail = format!("`{}` has {bytes} bytes, at most {limit} are taken", one.name).into();
+        Err(StoreError::Unstorable { detail })
+    })
+}
+
+/// Refuses an item of a stream of this length that is neither an earlier item nor the next one, or that is one too many.
+pub(crate) fn stream_item(item: &Publish, length: u64) -> Result<(), StoreError> {
+    let (name, index) = (&item.name, item.index.unwrap_or_default());
+    let detail = if index > length {
+        format!("item {index} of the stream `{name}` comes after item {length}, which is missing")
+    } else if index >= Publish::MOST {
+        format!("the stream `{name}` has {} items, and takes no more", Publish::MOST)
+    } else {
+        return Ok(());
+    };
+    Err(StoreError::Unstorable { detail: detail.into() })
+}
+
+/// Refuses schedules that some store could not keep.
+pub(crate) fn schedules(changes: &[PutSchedule]) -> Result<(), StoreError> {
+    changes.iter().try_for_each(|change| {
+        name("the name of the schedule", &change.name)?;
+        let due = change.put.as_ref().and_then(|(due, _)| *due);
+        due.map_or(Ok(()), |due| moment("due", due))
     })
 }
 

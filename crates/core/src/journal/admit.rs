@@ -3,8 +3,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ending, Fingerprint, Key, Open, Outcome, Purpose, Status, Timestamp};
-use crate::dispatch::{Place, crashes};
+use super::{Ending, Fingerprint, Key, Open, Outcome, Payload, Purpose, Status, Timestamp};
+use crate::dispatch::{Parent, Place, crashes};
+use crate::error::RunError;
 
 /// The data of a run that a store keeps besides its records.
 ///
@@ -57,6 +58,9 @@ pub struct Header {
     /// [`crashes`](crate::dispatch::crashes).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub crashes: u32,
+    /// The step of another run that waits for the end of this run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Box<Parent>>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -93,7 +97,36 @@ impl Header {
             place: Place::default(),
             paused: false,
             crashes: 0,
+            parent: None,
         }
+    }
+
+    /// Returns the step that waits for the end of the run, and the answer to it. Returns `None` if the run has not ended
+    /// or is not a child.
+    ///
+    /// ```
+    /// use awaitly_core::journal::{Header, Outcome, Status, Timestamp};
+    /// use awaitly_core::store::{RunId, Submit};
+    ///
+    /// let now = Timestamp::from_millis(0);
+    /// let refund = Submit::new(RunId::new("refund-1").unwrap(), "refund");
+    /// let refund = refund.child_of(RunId::new("order-42").unwrap(), "refund");
+    /// let mut header = refund.header(refund.place(now), now);
+    /// assert_eq!(header.report(), None);
+    /// header.status = Status::Cancelled;
+    /// let (parent, outcome) = header.report().unwrap();
+    /// assert_eq!(&*parent.key, "refund");
+    /// assert!(matches!(outcome, Outcome::Stopped(_)));
+    /// ```
+    #[must_use]
+    pub fn report(&self) -> Option<(Parent, Outcome)> {
+        let parent = self.parent.as_deref().filter(|_| self.status.has_ended())?;
+        let cancelled = || {
+            // An error always has a JSON form.
+            let error = Payload::encode(&RunError::Cancelled { step: None });
+            Outcome::Stopped(error.unwrap_or_else(|_| Payload::from_stored("null")))
+        };
+        Some((parent.clone(), self.outcome.clone().unwrap_or_else(cancelled)))
     }
 
     /// Applies the end of an execution at `now`: the run has ended or waits. A waiting run is due at the time that

@@ -16,68 +16,68 @@ use super::leases::MINUTE;
 use super::opening::ending;
 use super::{SYNC, ok, run_id, value};
 
-const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
 /// A workflow and a queue of its own, so that other promises can use the store at the same time.
-struct Desk<'a, S> {
-    store: &'a S,
-    name: Arc<str>,
+pub(super) struct Desk<'a, S> {
+    pub(super) store: &'a S,
+    pub(super) name: Arc<str>,
 }
 
 impl<'a, S: Dispatch> Desk<'a, S> {
-    fn new(store: &'a S, name: &str) -> Self {
+    pub(super) fn new(store: &'a S, name: &str) -> Self {
         Self { store, name: format!("{name}-{}", Owner::unique().as_str()).into() }
     }
 
-    fn id(&self, run: &str) -> RunId {
+    pub(super) fn id(&self, run: &str) -> RunId {
         run_id(&format!("{}/{run}", self.name))
     }
 
-    fn queue(&self) -> Queue {
+    pub(super) fn queue(&self) -> Queue {
         Queue::new(Arc::clone(&self.name))
     }
 
-    fn run(&self, run: &str) -> Submit {
+    pub(super) fn run(&self, run: &str) -> Submit {
         Submit::new(self.id(run), Arc::clone(&self.name)).queue(Arc::clone(&self.name))
     }
 
-    async fn submit(&self, batch: impl IntoIterator<Item = Submit>) {
+    pub(super) async fn submit(&self, batch: impl IntoIterator<Item = Submit>) {
         let batch: Vec<_> = batch.into_iter().collect();
         let expected = vec![Ok(Submitted::Queued); batch.len()];
         assert_eq!(ok("submit", self.store.submit(batch).await), expected);
     }
 
-    fn request(&self, limit: usize) -> Claim {
+    pub(super) fn request(&self, limit: usize) -> Claim {
         Claim::new(Owner::unique()).serve(Arc::clone(&self.name), 1).limit(limit)
     }
 
-    async fn claim(&self, limit: usize) -> Claimed {
+    pub(super) async fn claim(&self, limit: usize) -> Claimed {
         ok("claim", self.store.claim(self.request(limit)).await)
     }
 
-    async fn held(&self, limit: usize) -> Vec<Held> {
+    pub(super) async fn held(&self, limit: usize) -> Vec<Held> {
         self.claim(limit).await.runs
     }
 
     /// Claims runs, and returns the part of their ids after the slash.
-    async fn claimed(&self, limit: usize) -> Vec<String> {
+    pub(super) async fn claimed(&self, limit: usize) -> Vec<String> {
         names(&self.held(limit).await)
     }
 
-    async fn finish(&self, held: &Held, status: Status) {
+    pub(super) async fn finish(&self, held: &Held, status: Status) {
         ok("finish", self.store.finish(&held.lease, ending(status)).await);
     }
 
-    async fn set(&self, queue: Queue) {
+    pub(super) async fn set(&self, queue: Queue) {
         ok("configure", self.store.configure(vec![queue], Configure::Set).await);
     }
 
-    async fn stored(&self, run: &str) -> StoredRun {
+    pub(super) async fn stored(&self, run: &str) -> StoredRun {
         ok("load", self.store.load(&self.id(run)).await).expect("the run is stored")
     }
 }
 
-fn names(held: &[Held]) -> Vec<String> {
+pub(super) fn names(held: &[Held]) -> Vec<String> {
     let name = |held: &Held| held.lease.run().rsplit('/').next().unwrap_or_default().to_owned();
     held.iter().map(name).collect()
 }

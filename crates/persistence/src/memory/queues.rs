@@ -199,7 +199,8 @@ impl Journals {
             }
         }
         let next = earlier(next, self.queues.later.first().map(|(due, _)| *due));
-        Claimed { runs, now, next }
+        let schedule = self.schedules.values().filter_map(|schedule| schedule.due).min();
+        Claimed { runs, now, next, schedule }
     }
 
     /// Returns the queues with due runs of the served workflows.
@@ -274,6 +275,7 @@ impl Journals {
             } else if !journal.header.has_begun() && place.is_too_late(now) {
                 journal.header.end(Ending::too_late(), false, now);
                 self.list(slot, now);
+                self.report_of(slot, now);
             } else if visit.allowance.as_mut().is_some_and(|allowance| !allowance.admit(place.key.as_deref()))
             {
                 let listed =

@@ -114,6 +114,8 @@ const WRITES: u64 = Call::Append.bit()
     | Call::Settle.bit()
     | Call::Revive.bit()
     | Call::Rewrite.bit()
+    | Call::Receive.bit()
+    | Call::Publish.bit()
     | Call::Commit.bit()
     | Call::Finish.bit();
 
@@ -135,7 +137,10 @@ impl Calls {
             | Call::Due.bit()
             | Call::Now.bit()
             | Call::Queues.bit()
-            | Call::Headers.bit(),
+            | Call::Headers.bit()
+            | Call::Published.bit()
+            | Call::Stream.bit()
+            | Call::Schedules.bit(),
     );
 
     /// The calls that hand one record to the store.

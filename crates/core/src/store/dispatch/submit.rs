@@ -1,8 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::dispatch::Place;
-use crate::journal::{Header, Refused, Status, Timestamp};
+use crate::dispatch::{Parent, Place};
+use crate::journal::{Header, Key, Refused, Status, Timestamp};
 use crate::store::{Input, RunId};
 
 /// A run to add to a queue.
@@ -39,6 +39,8 @@ pub struct Submit {
     pub start: Start,
     /// The time after which the run must not start any more.
     pub start_by: Option<Timestamp>,
+    /// The step of another run that waits for the end of this run.
+    pub parent: Option<Parent>,
 }
 
 /// The earliest start of a run, by the store's clock.
@@ -86,7 +88,15 @@ impl Submit {
             priority: 0,
             start: Start::Now,
             start_by: None,
+            parent: None,
         }
+    }
+
+    /// Makes the run a child: at its end, the store answers the entry that waits under `key` in `parent` with its
+    /// outcome.
+    pub fn child_of(mut self, parent: RunId, key: impl Into<Key>) -> Self {
+        self.parent = Some(Parent { run: parent, key: key.into() });
+        self
     }
 
     /// Sets the input.
@@ -156,6 +166,7 @@ impl Submit {
         header.input = self.input.as_ref().map(|input| input.fingerprint);
         header.wake = Some(self.start.moment(now));
         header.place = place;
+        header.parent = self.parent.clone().map(Box::new);
         header
     }
 
