@@ -336,6 +336,12 @@ pub enum RunError {
         /// The number of processes that died.
         crashes: u32,
     },
+    /// The step needs the engine, for example to start another run, and no worker executes this run.
+    #[error("`{step}` needs the engine: let a worker execute the run, instead of `Workflow::run`")]
+    NoWorker {
+        /// The step.
+        step: Key,
+    },
     /// The store failed, and the run stopped. It can be resumed from its recorded outcomes.
     #[error("the store failed: {0}")]
     Store(#[source] StoreError),
@@ -424,7 +430,7 @@ impl RunError {
 
     /// Returns `true` if the run cannot go on, because the library does not know whether the store holds an outcome.
     pub(crate) const fn interrupts(&self) -> bool {
-        matches!(self, Self::Store(_) | Self::Empty { .. } | Self::Ended { .. })
+        matches!(self, Self::Store(_) | Self::Empty { .. } | Self::Ended { .. } | Self::NoWorker { .. })
     }
 
     /// Returns `true` if another attempt may follow.

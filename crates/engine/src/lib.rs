@@ -39,6 +39,7 @@
 //! | [`Client`] | starts runs, and finds existing ones |
 //! | [`RunHandle`] | waits for the result of a run, shows its state, cancels, pauses and retries it |
 //! | [`Worker`] | executes due runs, within the limits of their [`Queue`]s |
+//! | [`RunExt`] | starts children inside a run, receives messages, publishes values and streams |
 //!
 //! # Guarantees
 //! - A run that [`Client::start`] has returned is executed until it ends, as long as a worker serves its workflow. If
@@ -53,9 +54,13 @@
 
 mod client;
 mod contract;
+mod run;
 mod worker;
 
 pub use awaitly_core::dispatch::{Queue, Rate};
-pub use client::{Client, Phase, RunHandle, RunState, StartError, StartMany, Starting};
+pub use client::{
+    Client, Follow, Phase, RunHandle, RunState, SendError, Sending, StartError, StartMany, Starting,
+};
 pub use contract::Contract;
+pub use run::{Child, Receive, RunExt, RunStream};
 pub use worker::{Ticked, Worker};

@@ -22,6 +22,7 @@ mod stopping;
 mod time;
 mod watchers;
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,8 +53,13 @@ pub(crate) struct Shared {
     pub(crate) time: Time,
     pub(crate) watchers: Watchers,
     stage: Option<Arc<dyn Stage>>,
+    /// The part of a crate that carries runs, which its steps use.
+    attachment: Option<Attachment>,
     seed: u64,
 }
+
+/// A value of another crate that the runs of a workflow share.
+pub(crate) type Attachment = Arc<dyn Any + Send + Sync>;
 
 /// The settings of one execution.
 pub(crate) struct Settings {
@@ -71,6 +77,7 @@ pub(crate) struct Settings {
     pub(crate) seed: u64,
     /// The stage of a test, which replaces the results of operations.
     pub(crate) stage: Option<Arc<dyn Stage>>,
+    pub(crate) attachment: Option<Attachment>,
 }
 
 /// The journal of a durable run, as its execution finds it.
@@ -95,7 +102,7 @@ impl Shared {
     /// Creates the state. `loaded` is the journal of a durable run; `now` is the time of the store's clock, if there is
     /// a store.
     pub(crate) fn new(settings: Settings, loaded: Option<Loaded>, now: Option<Timestamp>) -> Self {
-        let Settings { workflow, run, observers, after_step, token, seed, stage, .. } = settings;
+        let Settings { workflow, run, observers, after_step, token, seed, stage, attachment, .. } = settings;
         let Settings { clock, keeps_time, deadline, park_after, durability, .. } = settings;
         let is_durable = loaded.is_some();
         let Loaded { records, waits, input, writer, keep, resumes, asleep, cancel } =
@@ -112,8 +119,13 @@ impl Shared {
             time: Time::new(clock, deadline, park_after, now.filter(|_| !keeps_time)),
             watchers: Watchers::new(workflow, run, observers, after_step),
             stage,
+            attachment,
             seed,
         }
+    }
+
+    pub(crate) const fn attachment(&self) -> Option<&Attachment> {
+        self.attachment.as_ref()
     }
 
     #[inline]

@@ -17,6 +17,7 @@ use crate::hook::{AfterStep, BeforeRun, RunInfo, StepInfo};
 use crate::journal::{EncodeError, Migration, Migrations, ResumeState};
 use crate::retry::Retry;
 use crate::run::{DurableRun, Run};
+use crate::shared::Attachment;
 use crate::stage::Stage;
 use crate::step::{Durable, ValuesOnly};
 use crate::store::{AnyStore, Durability, Input, Open, Purpose, Store};
@@ -82,6 +83,7 @@ pub(super) struct Definition {
     pub(super) lease: Duration,
     pub(super) must_exist: bool,
     pub(super) retry_runs: Option<Retry>,
+    pub(super) attachment: Option<Attachment>,
     pub(super) input: Option<Result<Input, EncodeError>>,
 }
 
@@ -108,6 +110,7 @@ impl Workflow {
             lease: Open::DEFAULT_TTL,
             must_exist: false,
             retry_runs: None,
+            attachment: None,
             input: None,
         };
         Self { definition, errors: PhantomData }
@@ -136,6 +139,12 @@ impl Workflow {
 }
 
 impl<X> Workflow<X> {
+    /// Shares a value of another crate with the runs of the workflow.
+    pub(crate) fn attach(mut self, attachment: Attachment) -> Self {
+        self.definition.attachment = Some(attachment);
+        self
+    }
+
     /// Creates a workflow that keeps errors as `X` does.
     pub(crate) fn named(name: Arc<str>) -> Self {
         Self { definition: Workflow::new(name).definition, errors: PhantomData }

@@ -220,6 +220,7 @@ impl Definition {
             after_step: self.after_step.clone(),
             seed: self.seed.unwrap_or_else(|| fastrand::u64(..)),
             stage: self.stage.clone(),
+            attachment: self.attachment.clone(),
         }
     }
 

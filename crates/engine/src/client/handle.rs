@@ -1,13 +1,19 @@
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
 
+use awaitly_core::clock::{ms, secs};
 use awaitly_core::extend::claimed;
-use awaitly_core::journal::{Header, Status};
+use awaitly_core::journal::{Header, Payload, Status};
 use awaitly_core::store::{Cancelled, Dispatch, Pausing, RunId, StoreError};
-use awaitly_core::{FromStep, KeepRun, RunError};
+use awaitly_core::{Durable, FromStep, KeepRun, RunError};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use super::{Client, RunState};
+use super::{Client, RunState, Sending};
 use crate::contract::Output;
+use crate::run::retry;
 
 /// A handle of one run. A clone is cheap.
 ///
@@ -31,7 +37,7 @@ use crate::contract::Output;
 /// # Ok(())
 /// # }
 /// ```
-pub struct RunHandle<S, T, E, X> {
+pub struct RunHandle<S, T, E, X = Durable> {
     client: Client<S>,
     run: RunId,
     output: Output<T, E, X>,
@@ -132,6 +138,107 @@ impl<S: Dispatch + Clone, T, E, X> RunHandle<S, T, E, X> {
         Ok(!self.client.store.pause(vec![self.run.clone()], pausing).await?.is_empty())
     }
 
+    /// Retries a failed or cancelled run: a worker resumes it from the step that it failed on. Returns `false` if the run
+    /// has not ended, has completed, does not exist, or is held.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the store fails.
+    pub async fn retry(&self) -> Result<bool, StoreError> {
+        retry(&self.client.store, self.run.clone()).await
+    }
+
+    /// Sends a message to a mailbox of the run, which [receives](crate::RunExt::receive) it. The message is durable when
+    /// the call returns.
+    ///
+    /// # Errors
+    /// The returned future fails with [`SendError`].
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::RunError;
+    /// use awaitly_engine::{Client, Contract, SendError};
+    /// use awaitly_persistence::MemoryStore;
+    ///
+    /// const ORDER: Contract<u64, u64, RunError> = Contract::new("order");
+    ///
+    /// # async fn demo(client: Client<MemoryStore>) -> Result<(), Box<dyn std::error::Error>> {
+    /// let order = client.find(ORDER, "order-42")?;
+    /// // A webhook that is delivered twice sends one message.
+    /// order.send("payment", &"paid").id("webhook-7").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn send<M: Serialize + ?Sized>(&self, mailbox: impl Into<Arc<str>>, message: &M) -> Sending<S> {
+        Sending::new(self.client.store.clone(), self.run.clone(), mailbox.into(), message)
+    }
+
+    /// Returns the value that the run published under `name`, or `None` if there is none or the run does not exist.
+    ///
+    /// # Errors
+    /// Returns [`RunError::Undecodable`] if the value is not a `V`, and [`RunError::Store`] if the store fails.
+    pub async fn published<V: DeserializeOwned>(&self, name: &str) -> Result<Option<V>, RunError> {
+        let found = self.client.store.published(&self.run, name.into()).await.map_err(RunError::Store)?;
+        found.map(|value| self.decode(name, &value)).transpose()
+    }
+
+    /// Returns the items of a stream of the run from the index `from` on, at most 1000. If `follow` is set and there are
+    /// none, waits until there are some or the run has ended. An empty list then means that the stream is complete.
+    ///
+    /// # Errors
+    /// Returns [`RunError::NoSuchRun`] if there is no such run, [`RunError::Undecodable`] if an item is not a `V`, and
+    /// [`RunError::Store`] if the store fails.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::RunError;
+    /// use awaitly_engine::{Contract, Follow, RunHandle};
+    /// use awaitly_persistence::MemoryStore;
+    ///
+    /// /// Prints the log of an import while it grows.
+    /// async fn print_log(import: &RunHandle<MemoryStore, u64, RunError>) -> Result<(), RunError> {
+    ///     let mut read = 0;
+    ///     loop {
+    ///         let lines: Vec<String> = import.stream("log", read, Follow::Wait).await?;
+    ///         if lines.is_empty() {
+    ///             return Ok(());
+    ///         }
+    ///         lines.iter().for_each(|line| println!("{line}"));
+    ///         read += lines.len() as u64;
+    ///     }
+    /// }
+    /// ```
+    pub async fn stream<V: DeserializeOwned>(
+        &self,
+        name: &str,
+        from: u64,
+        follow: Follow,
+    ) -> Result<Vec<V>, RunError> {
+        let store = &self.client.store;
+        let (name, mut wakes, mut pause) = (Arc::<str>::from(name), store.wakes(), SHORTEST_PAUSE);
+        loop {
+            let part =
+                store.stream(&self.run, Arc::clone(&name), from, 1000).await.map_err(RunError::Store)?;
+            let part = part.ok_or_else(|| RunError::NoSuchRun { run: (*self.run).into() })?;
+            if !part.items.is_empty() || part.ended || follow == Follow::Never {
+                return part.items.iter().map(|item| self.decode(&name, item)).collect();
+            }
+            if let Ok(false) = tokio::time::timeout(pause, wakes.changed()).await {
+                return Err(RunError::Store(StoreError::Closed));
+            }
+            // The changes of a busy store must not cause a query each.
+            tokio::time::sleep(SHORTEST_PAUSE).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    fn decode<V: DeserializeOwned>(&self, name: &str, value: &Payload) -> Result<V, RunError> {
+        value.decode().map_err(|error| RunError::Undecodable {
+            what: format!("`{name}` of run `{}`", self.run).into(),
+            type_name: error.type_name,
+            reason: error.reason,
+        })
+    }
+
     /// Returns whether the run has ended, without waiting.
     ///
     /// # Errors
@@ -142,6 +249,19 @@ impl<S: Dispatch + Clone, T, E, X> RunHandle<S, T, E, X> {
         status.map(Status::has_ended).ok_or_else(|| RunError::NoSuchRun { run: (*self.run).into() })
     }
 }
+
+/// Whether to wait for the next items of a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Follow {
+    /// Returns the items that are there.
+    Never,
+    /// Waits for items, until the run has ended.
+    Wait,
+}
+
+/// The shortest and the longest time between two queries for new items.
+const SHORTEST_PAUSE: Duration = ms(5);
+const LONGEST_PAUSE: Duration = secs(1);
 
 impl<S: Clone, T, E, X> Clone for RunHandle<S, T, E, X> {
     fn clone(&self) -> Self {

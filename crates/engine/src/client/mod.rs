@@ -1,6 +1,7 @@
 //! Clients: start runs, and operate existing ones.
 
 mod handle;
+mod send;
 mod start;
 mod state;
 mod watch;
@@ -12,7 +13,8 @@ use awaitly_core::dispatch::Queue;
 use awaitly_core::store::{Configure, Dispatch, InvalidRunId, Pausing, QueueState, RunId, StoreError};
 use serde::Serialize;
 
-pub use handle::RunHandle;
+pub use handle::{Follow, RunHandle};
+pub use send::{SendError, Sending};
 pub use start::{StartError, StartMany, Starting};
 pub use state::{Phase, RunState};
 use watch::Watch;

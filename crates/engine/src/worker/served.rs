@@ -3,14 +3,15 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use awaitly_core::extend::claimed;
-use awaitly_core::journal::Timestamp;
-use awaitly_core::store::{Held, Store};
+use awaitly_core::extend::{attachment, claimed};
+use awaitly_core::journal::{Payload, Timestamp};
+use awaitly_core::store::{Dispatch, Held};
 use awaitly_core::{DurableRun, FromStep, KeepRun, RunError, Workflow};
 use serde::de::DeserializeOwned;
 
 use super::PARK_AFTER;
 use crate::Contract;
+use crate::run::office;
 
 /// A workflow that a worker serves. The types of its contract are hidden behind a function, so that the code of the worker
 /// is compiled once.
@@ -28,7 +29,7 @@ pub(super) type Execution = Pin<Box<dyn Future<Output = Result<(), RunError>> + 
 impl Served {
     pub(super) fn new<I, T, E, X, F, Fut>(
         contract: Contract<I, T, E, X>,
-        store: impl Store,
+        store: impl Dispatch + Clone,
         configure: impl FnOnce(Workflow<X>) -> Workflow<X>,
         body: F,
     ) -> Self
@@ -40,11 +41,15 @@ impl Served {
         F: Fn(DurableRun, I) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
+        let office = Arc::new(office(store.clone()));
         let workflow = configure(claimed::workflow(contract.name()).store(store).park_after(PARK_AFTER));
+        let workflow = attachment::attach(workflow, office);
         let name = workflow.name();
         assert!(*name == *contract.name(), "`configure` must not return another workflow, as `{name}` is");
         let (version, lease, body) = (workflow.code_version(), workflow.lease_time(), Arc::new(body));
-        let execute = move |held, now, rest| -> Execution {
+        let execute = move |mut held: Held, now, rest| -> Execution {
+            // A run that was begun without an input has the input `null`, which is the JSON form of `()`.
+            held.run.input.get_or_insert_with(|| Payload::from_stored("null"));
             let (workflow, body) = (workflow.clone(), Arc::clone(&body));
             Box::pin(async move {
                 let body = async |run: &DurableRun| {

@@ -185,7 +185,7 @@ impl<'w, S: Dispatch + Clone> Work<'w, S> {
     /// Begins the executions of claimed runs, and sets the time of the next claim.
     async fn begin(&mut self, claimed: Result<Claimed, StoreError>) -> Result<(), StoreError> {
         let now = Instant::now();
-        let Claimed { runs, now: at, next } = match claimed {
+        let Claimed { runs, now: at, next, schedule: _ } = match claimed {
             Ok(claimed) => claimed,
             Err(StoreError::Closed) => return Err(StoreError::Closed),
             Err(error) => {

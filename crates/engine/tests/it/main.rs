@@ -1,8 +1,10 @@
 //! Tests of the engine, with the store in memory under paused time, and with every other store.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod children;
 mod clients;
 mod crashes;
+mod mail;
 mod queues;
 mod stopping;
 mod waiting;
