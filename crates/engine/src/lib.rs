@@ -39,6 +39,7 @@
 //! | [`Client`] | starts runs, and finds existing ones |
 //! | [`RunHandle`] | waits for the result of a run, shows its state, cancels, pauses and retries it |
 //! | [`Worker`] | executes due runs, within the limits of their [`Queue`]s |
+//! | [`Schedule`] | starts runs at the times of a rule |
 //! | [`RunExt`] | starts children inside a run, receives messages, publishes values and streams |
 //!
 //! # Guarantees
@@ -55,6 +56,7 @@
 mod client;
 mod contract;
 mod run;
+mod schedule;
 mod worker;
 
 pub use awaitly_core::dispatch::{Queue, Rate};
@@ -63,4 +65,5 @@ pub use client::{
 };
 pub use contract::Contract;
 pub use run::{Child, Receive, RunExt, RunStream};
+pub use schedule::{Overlap, Schedule, ScheduleError, ScheduleHandle, ScheduleInfo, Scheduling};
 pub use worker::{Ticked, Worker};

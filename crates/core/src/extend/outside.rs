@@ -15,7 +15,6 @@ pub fn wrapped<T>(question: WaitFor<'_, T>, wrap: fn(Payload, Timestamp) -> Payl
 }
 
 /// Sets the work that belongs to a question.
-#[must_use]
 pub fn with_errand<T>(question: WaitFor<'_, T>, errand: Errand) -> WaitFor<'_, T> {
     question.with_errand(errand)
 }

@@ -20,6 +20,7 @@ pub use state::{Phase, RunState};
 use watch::Watch;
 
 use crate::Contract;
+use crate::schedule::{self, Schedule, ScheduleHandle, ScheduleInfo, Scheduling};
 
 /// Starts runs, and operates existing ones. It executes no run itself: a [`Worker`](crate::Worker) does, in this or in
 /// another process.
@@ -127,6 +128,39 @@ impl<S: Dispatch + Clone> Client<S> {
         run: impl Into<Arc<str>>,
     ) -> Result<RunHandle<S, T, E, X>, InvalidRunId> {
         Ok(RunHandle::new(self.clone(), RunId::new(run)?))
+    }
+
+    /// Prepares a schedule, which starts a run of `contract` with this input at each time of its rule. Set options on the
+    /// returned value, and `.await` it. The id of each run is the name of the schedule, `@`, and the time in UTC.
+    ///
+    /// If a schedule with this name exists, its definition is replaced. It stays paused if it is paused, and an equal
+    /// definition changes nothing, so a program can call this each time it starts.
+    ///
+    /// # Errors
+    /// The returned future fails with [`ScheduleError`](crate::ScheduleError) if the name, the cron expression, the time
+    /// zone or the input is refused, if no time matches the rule, or if the store fails.
+    pub fn schedule<I: Serialize, T, E, X>(
+        &self,
+        name: impl Into<Arc<str>>,
+        schedule: Schedule,
+        contract: Contract<I, T, E, X>,
+        input: &I,
+    ) -> Scheduling<S> {
+        Scheduling::new(self.store.clone(), name.into(), schedule, contract.name(), input)
+    }
+
+    /// Returns a handle of an existing schedule. The method does not ask the store whether the schedule exists.
+    pub fn find_schedule(&self, name: impl Into<Arc<str>>) -> ScheduleHandle<S> {
+        ScheduleHandle::new(self.store.clone(), name.into())
+    }
+
+    /// Returns the schedules in the order of their names, at most 1000, beginning after the schedule `after`, if it is
+    /// given.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the store fails.
+    pub async fn schedules(&self, after: Option<&str>) -> Result<Vec<ScheduleInfo>, StoreError> {
+        schedule::list(&self.store, after.map(Arc::from)).await
     }
 
     /// Sets the settings of a queue, for all workers, from the next claim on. The settings stay until an operator sets

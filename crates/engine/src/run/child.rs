@@ -203,7 +203,7 @@ async fn start(office: &Office, submit: Submit, was_asked: bool) -> Result<Optio
             Ok(header.and_then(|header| header.outcome))
         }
         Ok(Submitted::Exists(_)) => Ok(None),
-        Err(refused) => Ok(Some(stopped(match refused {
+        Err(refused) => Ok(Some(stopped(&match refused {
             Refused::OtherWorkflow { workflow } => {
                 RunError::OtherWorkflow { run: (*child).into(), workflow: (*workflow).into() }
             }
@@ -212,9 +212,9 @@ async fn start(office: &Office, submit: Submit, was_asked: bool) -> Result<Optio
     }
 }
 
-fn stopped(error: RunError) -> Outcome {
+fn stopped(error: &RunError) -> Outcome {
     // An error always has a JSON form.
-    Outcome::Stopped(Payload::encode(&error).unwrap_or_else(|_| Payload::from_stored("null")))
+    Outcome::Stopped(Payload::encode(error).unwrap_or_else(|_| Payload::from_stored("null")))
 }
 
 /// Reads the outcome of the child.

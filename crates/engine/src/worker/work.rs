@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use awaitly_core::RunError;
 use awaitly_core::clock::{ms, secs};
-use awaitly_core::journal::{Outcome, Payload, Status};
+use awaitly_core::journal::{Outcome, Payload, Status, Timestamp};
 use awaitly_core::store::{Claim, Claimed, Configure, Dispatch, Ending, Held, Owner, StoreError};
 use tokio::time::{Instant, sleep_until};
 
 use super::Worker;
 use super::crew::Crew;
+use crate::schedule::{Fired, fire};
 
 /// The shortest time between two claims that find no run.
 const PAUSE: Duration = ms(1);
@@ -34,11 +35,18 @@ pub(super) struct Work<'w, S> {
     executed: usize,
     /// The time of the next claim.
     next: Instant,
+    /// The time at which the next schedule is due, if there is one.
+    schedule: Option<Instant>,
+    /// The time of a claim that only asks for the time of the next schedule, because the worker has no room for runs.
+    look: Option<Instant>,
     /// The number of claims in a row that failed.
     failures: u32,
     /// Whether the last claim left no due run behind.
     pub(super) is_idle: bool,
 }
+
+/// A look at the schedules in flight.
+type Firing = Pin<Box<dyn Future<Output = Result<Fired, StoreError>> + Send>>;
 
 /// A claim in flight.
 type Claiming = Pin<Box<dyn Future<Output = Result<Claimed, StoreError>> + Send>>;
@@ -130,7 +138,16 @@ impl<S: Dispatch + Clone> Worker<S> {
 
 impl<'w, S: Dispatch + Clone> Work<'w, S> {
     fn new(worker: &'w Worker<S>) -> Self {
-        Self { worker, crew: Crew::default(), executed: 0, next: Instant::now(), failures: 0, is_idle: false }
+        Self {
+            worker,
+            crew: Crew::default(),
+            executed: 0,
+            next: Instant::now(),
+            schedule: None,
+            look: None,
+            failures: 0,
+            is_idle: false,
+        }
     }
 
     pub(super) const fn worker(&self) -> &'w Worker<S> {
@@ -141,16 +158,23 @@ impl<'w, S: Dispatch + Clone> Work<'w, S> {
     async fn until(&mut self, shutdown: impl Future<Output = ()>, only_due: bool) -> Result<(), StoreError> {
         let mut shutdown = pin!(shutdown);
         let mut wakes = self.worker.store.wakes();
-        let mut claiming: Option<Claiming> = None;
+        let (mut claiming, mut firing): (Option<Claiming>, Option<Firing>) = (None, None);
         loop {
+            if firing.is_none() && self.schedule.is_some_and(|at| at <= Instant::now()) {
+                firing = Some(self.fire());
+            }
             let free = self.worker.concurrency.saturating_sub(self.crew.len());
-            if claiming.is_none() && free > 0 && Instant::now() >= self.next {
+            let at = if free > 0 { Some(self.next) } else { self.look };
+            if claiming.is_none() && at.is_some_and(|at| at <= Instant::now()) {
                 claiming = Some(self.claim(free));
             }
-            let may_claim = claiming.is_none() && free > 0;
             tokio::select! {
                 biased;
                 () = &mut shutdown => return Ok(()),
+                fired = in_flight(&mut firing) => {
+                    firing = None;
+                    self.fired(fired)?;
+                }
                 claimed = in_flight(&mut claiming) => {
                     claiming = None;
                     self.begin(claimed).await?;
@@ -167,25 +191,52 @@ impl<'w, S: Dispatch + Clone> Work<'w, S> {
                         return Err(StoreError::Closed);
                     }
                     self.next = self.next.min(Instant::now() + PAUSE);
+                    self.look.get_or_insert(Instant::now() + LONGEST_PAUSE);
                 }
-                () = sleep_until(self.next), if may_claim => {}
+                () = until(at), if claiming.is_none() => {}
+                () = until(self.schedule), if firing.is_none() => {}
             }
-            if only_due && self.is_idle && self.crew.is_empty() && claiming.is_none() {
+            if only_due && self.is_idle && self.crew.is_empty() && claiming.is_none() && firing.is_none() {
                 return Ok(());
             }
         }
     }
 
     fn claim(&mut self, limit: usize) -> Claiming {
-        self.is_idle = false;
+        (self.is_idle, self.look) = (false, None);
         let (store, request) = (self.worker.store.clone(), self.worker.request(limit));
         Box::pin(async move { store.claim(request).await })
+    }
+
+    fn fire(&mut self) -> Firing {
+        self.is_idle = false;
+        self.schedule = None;
+        let store = self.worker.store.clone();
+        Box::pin(async move {
+            let now = store.now().await?;
+            fire(&store, now).await
+        })
+    }
+
+    fn fired(&mut self, fired: Result<Fired, StoreError>) -> Result<(), StoreError> {
+        let now = Instant::now();
+        match fired {
+            Err(StoreError::Closed) => return Err(StoreError::Closed),
+            Err(error) => {
+                tracing::warn!(%error, "the worker could not start the runs of schedules: it tries again");
+                self.schedule = Some(now + LONGEST_PAUSE);
+            }
+            // The next claim returns the time of the next schedule.
+            Ok(Fired { more: false, .. }) => (self.next, self.look) = (now, Some(now)),
+            Ok(Fired { more: true, .. }) => self.schedule = Some(now),
+        }
+        Ok(())
     }
 
     /// Begins the executions of claimed runs, and sets the time of the next claim.
     async fn begin(&mut self, claimed: Result<Claimed, StoreError>) -> Result<(), StoreError> {
         let now = Instant::now();
-        let Claimed { runs, now: at, next, schedule: _ } = match claimed {
+        let Claimed { runs, now: at, next, schedule } = match claimed {
             Ok(claimed) => claimed,
             Err(StoreError::Closed) => return Err(StoreError::Closed),
             Err(error) => {
@@ -201,7 +252,9 @@ impl<'w, S: Dispatch + Clone> Work<'w, S> {
         // A claim that left no run behind and found none would find none now, either.
         let shortest = if runs.is_empty() { PAUSE } else { Duration::ZERO };
         self.next = now + pause.max(shortest);
-        self.is_idle = next.is_none_or(|next| next > at);
+        self.schedule = schedule.map(|schedule| now + at.until(schedule));
+        let is_due = |next: Option<Timestamp>| next.is_some_and(|next| next <= at);
+        self.is_idle = !is_due(next) && !is_due(schedule);
         for held in runs {
             if held.run.header.crashes >= self.worker.max_crashes {
                 self.fail(held).await;
@@ -236,10 +289,18 @@ impl<'w, S: Dispatch + Clone> Work<'w, S> {
     }
 }
 
-/// Waits for the claim in flight; forever if there is none.
-async fn in_flight(claiming: &mut Option<Claiming>) -> Result<Claimed, StoreError> {
-    match claiming {
-        Some(claiming) => claiming.await,
+/// Waits until a moment; forever if there is none.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for a call in flight; forever if there is none.
+async fn in_flight<T>(call: &mut Option<Pin<Box<dyn Future<Output = T> + Send>>>) -> T {
+    match call {
+        Some(call) => call.await,
         None => std::future::pending().await,
     }
 }

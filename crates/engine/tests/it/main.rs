@@ -6,6 +6,7 @@ mod clients;
 mod crashes;
 mod mail;
 mod queues;
+mod schedules;
 mod stopping;
 mod waiting;
 mod world;
