@@ -342,6 +342,9 @@ pub enum RunError {
         /// The step.
         step: Key,
     },
+    /// The body asked for a new start of the run with a fresh journal. The run is queued again.
+    #[error("the run starts again with a fresh journal: return this error from the body")]
+    Restarting,
     /// The store failed, and the run stopped. It can be resumed from its recorded outcomes.
     #[error("the store failed: {0}")]
     Store(#[source] StoreError),
@@ -395,7 +398,11 @@ impl RunError {
     pub const fn pauses(&self) -> bool {
         match self {
             Self::Timeout { limit, .. } => matches!(limit, Limit::Run),
-            Self::Cancelled { .. } | Self::Waiting { .. } | Self::Busy { .. } | Self::Store(_) => true,
+            Self::Cancelled { .. }
+            | Self::Waiting { .. }
+            | Self::Busy { .. }
+            | Self::Restarting
+            | Self::Store(_) => true,
             _ => false,
         }
     }

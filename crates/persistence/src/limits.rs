@@ -1,6 +1,7 @@
 //! The rules that all stores share beside the journal's rules: limits, and pages of lists.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use awaitly_core::journal::{
@@ -83,6 +84,9 @@ pub(crate) fn submitted(batch: &[Submit]) -> Result<(), StoreError> {
         }
         name("the name of the workflow", &submit.workflow)?;
         queues([&*submit.queue].into_iter().chain(submit.key.as_deref()))?;
+        let unique = submit.unique.as_ref().map(|unique| &*unique.key);
+        queues(unique)?;
+        tags(&submit.tags)?;
         start(submit.start)?;
         submit.start_by.map_or(Ok(()), |by| moment("start_by", by))
     })
@@ -127,6 +131,18 @@ pub(crate) fn schedules(changes: &[PutSchedule]) -> Result<(), StoreError> {
 pub(crate) fn rescheduled(change: &Reschedule) -> Result<(), StoreError> {
     queues(change.queue.as_deref())?;
     change.start.map_or(Ok(()), start)
+}
+
+fn tags(tags: &[Arc<str>]) -> Result<(), StoreError> {
+    if tags.len() > Submit::MOST_TAGS {
+        let detail = format!("{} tags, at most {} are taken", tags.len(), Submit::MOST_TAGS).into();
+        return Err(StoreError::Unstorable { detail });
+    }
+    let long = tags.iter().find(|tag| !(1..=Submit::MAX_TAG_BYTES).contains(&tag.len()));
+    long.map_or(Ok(()), |tag| {
+        let detail = format!("a tag of {} bytes, 1 to {} are taken", tag.len(), Submit::MAX_TAG_BYTES).into();
+        Err(StoreError::Unstorable { detail })
+    })
 }
 
 fn start(start: Start) -> Result<(), StoreError> {

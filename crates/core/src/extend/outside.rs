@@ -5,7 +5,7 @@ use crate::journal::{Key, Outcome, Payload, Record, Settling, Timestamp, WaitEnt
 use crate::run::DurableRun;
 use crate::shared::Writer;
 pub use crate::step::outside::{Errand, Fetch};
-use crate::store::Lease;
+use crate::store::{Input, Lease};
 use crate::wait::WaitFor;
 
 /// Sets a function that turns the answer of a test's [`Stage`](super::stage::Stage) and the moment of the answer into
@@ -34,6 +34,16 @@ pub fn outcome<'r, T>(
 #[must_use]
 pub fn lease(run: &DurableRun) -> Option<Lease> {
     run.shared()?.journal.writer().map(|writer| writer.lease.clone())
+}
+
+/// Stops the run, so that it starts again with this input and a fresh journal, and returns
+/// [`RunError::Restarting`]. The body has to return this error.
+#[must_use]
+pub fn restart(run: &DurableRun, input: Input) -> RunError {
+    match run.shared() {
+        Some(shared) => shared.restart(input),
+        None => RunError::Restarting,
+    }
 }
 
 /// Stops the run with an error after which it cannot continue, and returns the error.

@@ -61,6 +61,9 @@ pub struct Header {
     /// The step of another run that waits for the end of this run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Box<Parent>>,
+    /// The tags, by which people find the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<Arc<str>>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -98,7 +101,24 @@ impl Header {
             paused: false,
             crashes: 0,
             parent: None,
+            tags: Vec::new(),
         }
+    }
+
+    /// Starts the run again at `now`, in the place that [`Place::again`] returns.
+    ///
+    /// ```
+    /// use awaitly_core::journal::{Header, Status, Timestamp};
+    ///
+    /// let now = Timestamp::from_millis(100);
+    /// let mut header = Header::new("poll".into(), 3, Status::Running, Timestamp::from_millis(0));
+    /// header.restart(header.place.again(now), now);
+    /// assert_eq!((header.status, header.version, header.wake), (Status::Queued, 0, Some(now)));
+    /// ```
+    pub fn restart(&mut self, place: Place, now: Timestamp) {
+        self.revive(now);
+        (self.status, self.version, self.wake, self.crashes) = (Status::Queued, 0, Some(now), 0);
+        self.place = place;
     }
 
     /// Returns the step that waits for the end of the run, and the answer to it. Returns `None` if the run has not ended

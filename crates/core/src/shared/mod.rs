@@ -24,13 +24,14 @@ mod watchers;
 
 use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::journal::{Journal, Writer, Writing};
 pub(crate) use self::keys::Keys;
+use self::lock::lock;
 pub(crate) use self::nested::{Entered, ExecutionId, Noted, OnlyRecorded, OtherRun, current, note_other_run};
 pub(crate) use self::stop::{LOOK_AGAIN, Stop, Undone, Waits};
 pub(crate) use self::stopping::Stopping;
@@ -42,7 +43,7 @@ use crate::event::{EventKind, Observers};
 use crate::hook::AfterStep;
 use crate::journal::{History, Payload, Record, Timestamp, WaitEntry};
 use crate::stage::Stage;
-use crate::store::{Durability, Renewed};
+use crate::store::{Durability, Input, Renewed};
 
 /// The state that the steps of one execution share. A plain [`run`](crate::run) has none.
 pub(crate) struct Shared {
@@ -55,6 +56,8 @@ pub(crate) struct Shared {
     stage: Option<Arc<dyn Stage>>,
     /// The part of a crate that carries runs, which its steps use.
     attachment: Option<Attachment>,
+    /// The input with which the run starts again, if the body asked for this.
+    restart: Mutex<Option<Input>>,
     seed: u64,
 }
 
@@ -120,8 +123,20 @@ impl Shared {
             watchers: Watchers::new(workflow, run, observers, after_step),
             stage,
             attachment,
+            restart: Mutex::default(),
             seed,
         }
+    }
+
+    /// Stops the run, so that it starts again with this input.
+    pub(crate) fn restart(&self, input: Input) -> RunError {
+        lock(&self.restart).get_or_insert(input);
+        self.stopping.stopped(RunError::Restarting)
+    }
+
+    /// Returns the input with which the run starts again, if it does.
+    pub(crate) fn restarts(&self) -> Option<Input> {
+        lock(&self.restart).take()
     }
 
     pub(crate) const fn attachment(&self) -> Option<&Attachment> {

@@ -13,6 +13,7 @@ macro_rules! calls {
                 Revive revive(&lease: Lease; drop: Vec<Key>) -> ();
                 Rewrite rewrite(&lease: Lease; rewrite: Rewrite) -> ();
                 Finish finish(&lease: Lease; ending: Ending) -> ();
+                Restart restart(&lease: Lease; input: Option<Input>) -> ();
                 Renew renew(&lease: Lease; ttl: Duration) -> Renewed;
                 Load load(&run: RunId;) -> Option<StoredRun>;
             }

@@ -100,7 +100,11 @@ impl<X> Workflow<X> {
         };
         let verdict = definition.verdict(&execution, body).await;
         let verdict = close::<X, T, E>(&mut execution, verdict, definition.retry_runs.as_ref()).await;
-        let Verdict::Interrupted(error) = verdict else { return Ok(()) };
+        let error = match verdict {
+            Verdict::Interrupted(RunError::Restarting) => return Ok(()),
+            Verdict::Interrupted(error) => error,
+            _ => return Ok(()),
+        };
         let Execution { shared, hold, .. } = &mut execution;
         end::rest(hold, shared.time.stamp().after(rest), shared.stopping.knows_of_cancel(), &error).await;
         Err(error)
@@ -365,6 +369,17 @@ where
     E: FromStep<RunError> + fmt::Display,
 {
     let Execution { shared, hold, .. } = execution;
+    if let Verdict::Interrupted(RunError::Restarting) = &verdict
+        && let (Some(input), Some(Writer { store, lease, .. })) = (shared.restarts(), &hold.0)
+    {
+        return match store.restart(lease, Some(input)).await {
+            Ok(()) => {
+                hold.0 = None;
+                verdict
+            }
+            Err(error) => Verdict::Interrupted(error.into()),
+        };
+    }
     let (ending, mut verdict) = match end::ending::<X, T, E>(&verdict, shared) {
         Ok(None) => return verdict,
         Ok(Some(ending)) => (ending, verdict),

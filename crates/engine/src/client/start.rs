@@ -124,6 +124,26 @@ macro_rules! options {
             self.$each(|submit| submit.start(Start::At(moment)))
         }
 
+        /// Adds a tag, by which people find the run: at most 10 tags of at most 100 bytes.
+        pub fn tag(self, tag: impl Into<Arc<str>>) -> Self {
+            let tag = tag.into();
+            self.$each(|submit| submit.tag(Arc::clone(&tag)))
+        }
+
+        /// Starts no second run while a queued run of the queue has this key: the handle is the one of that run. A run
+        /// that has begun does not count.
+        pub fn deduplicate(self, key: impl Into<Arc<str>>) -> Self {
+            let key = key.into();
+            self.$each(|submit| submit.deduplicate(Arc::clone(&key)))
+        }
+
+        /// Starts the run after `delay`. If a queued run of the queue has this key, that run gets the new input and
+        /// starts after `delay` instead. So many calls in a short time start one run, with the input of the last call.
+        pub fn debounce(self, key: impl Into<Arc<str>>, delay: Duration) -> Self {
+            let key = key.into();
+            self.$each(|submit| submit.debounce(Arc::clone(&key)).start(Start::In(delay)))
+        }
+
         /// Never starts the run after `moment`, by the store's clock: it is cancelled instead.
         pub fn start_by(self, moment: impl Into<Timestamp>) -> Self {
             let moment = moment.into();
@@ -179,6 +199,7 @@ impl<S: Dispatch + Clone, T: 'static, E: 'static, X: 'static> IntoFuture for Sta
             let run = submit.run.clone();
             match client.store.submit(vec![submit]).await?.pop() {
                 Some(Err(refused)) => Err(StartError::refused(&run, refused)),
+                Some(Ok(Submitted::Duplicate(found))) => Ok(RunHandle::new(client, found)),
                 Some(Ok(Submitted::Queued | Submitted::Exists(_))) | None => Ok(RunHandle::new(client, run)),
             }
         })
@@ -202,6 +223,7 @@ impl<S: Dispatch + Clone, T: 'static, E: 'static, X: 'static> IntoFuture for Sta
                 let run = run?;
                 match results.next() {
                     Some(Err(refused)) => Err(StartError::refused(&run, refused)),
+                    Some(Ok(Submitted::Duplicate(found))) => Ok(RunHandle::new(client.clone(), found)),
                     Some(Ok(_)) | None => Ok(RunHandle::new(client.clone(), run)),
                 }
             });

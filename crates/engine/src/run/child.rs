@@ -191,7 +191,7 @@ async fn wait(
 async fn start(office: &Office, submit: Submit, was_asked: bool) -> Result<Option<Outcome>, StoreError> {
     let child = submit.run.clone();
     match office.submit(submit).await? {
-        Ok(Submitted::Queued) => Ok(None),
+        Ok(Submitted::Queued | Submitted::Duplicate(_)) => Ok(None),
         // A retry of the parent has dropped the outcome of the child.
         Ok(Submitted::Exists(Status::Failed | Status::Cancelled)) if !was_asked => {
             office.retry(child).await.map(|_| None)

@@ -8,8 +8,9 @@ mod receive;
 use std::sync::Arc;
 
 use awaitly_core::extend::{attachment, outside};
-use awaitly_core::journal::Key;
-use awaitly_core::{DurableRun, RunError};
+use awaitly_core::journal::{EncodeError, Key, Timestamp};
+use awaitly_core::store::Input;
+use awaitly_core::{DurableRun, FromStep, RunError};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -18,7 +19,7 @@ pub(crate) use office::{Office, office, retry};
 pub use publish::RunStream;
 pub use receive::Receive;
 
-use crate::Contract;
+use crate::{Contract, schedule};
 
 /// The methods of a run that a worker executes.
 ///
@@ -81,6 +82,31 @@ pub trait RunExt {
         value: &V,
     ) -> impl Future<Output = Result<(), RunError>> + Send;
 
+    /// Starts the run again with another input and a fresh journal, under its run id. The body has to return the error
+    /// that this method returns. Use it for endless loops, whose journal would grow forever.
+    ///
+    /// The mail of the run and its published values stay, and its streams begin anew. A saga around the call does not undo
+    /// its steps.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::clock::hours;
+    /// use awaitly_core::{DurableRun, RunError, step};
+    /// use awaitly_engine::RunExt;
+    ///
+    /// # async fn check(_: u64) -> Result<(), RunError> { Ok(()) }
+    /// /// Checks something each hour, forever.
+    /// async fn watch(run: DurableRun, round: u64) -> Result<(), RunError> {
+    ///     step!(run, check(round));
+    ///     step!(run.sleep("pause", hours(1)));
+    ///     Err(run.restart(&(round + 1)))
+    /// }
+    /// ```
+    fn restart<I: Serialize, E: FromStep<RunError>>(&self, input: &I) -> E;
+
+    /// Returns the time for which a [schedule](crate::Schedule) started the run, or `None` if no schedule did.
+    fn scheduled_for(&self) -> Option<Timestamp>;
+
     /// Returns a stream of the run, to which it appends items for clients. See [`RunStream`].
     fn stream(&self, name: impl Into<Arc<str>>) -> RunStream<'_>;
 }
@@ -101,6 +127,19 @@ impl RunExt for DurableRun {
 
     async fn publish<V: Serialize + Sync + ?Sized>(&self, name: &str, value: &V) -> Result<(), RunError> {
         publish::value(self, name, value).await
+    }
+
+    fn restart<I: Serialize, E: FromStep<RunError>>(&self, input: &I) -> E {
+        E::from_step(match Input::of(input) {
+            Ok(input) => outside::restart(self, input),
+            Err(EncodeError { type_name, reason, .. }) => {
+                RunError::Unencodable { what: "the next input of the run".into(), type_name, reason }
+            }
+        })
+    }
+
+    fn scheduled_for(&self) -> Option<Timestamp> {
+        schedule::time_of(self.id())
     }
 
     fn stream(&self, name: impl Into<Arc<str>>) -> RunStream<'_> {

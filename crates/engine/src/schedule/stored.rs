@@ -74,3 +74,10 @@ fn text(moment: Timestamp) -> String {
     let millis = i64::try_from(moment.as_millis()).unwrap_or(i64::MAX);
     jiff::Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |moment| moment.to_string())
 }
+
+/// Returns the moment in the id of a schedule's run.
+pub(crate) fn time_of(run: &str) -> Option<Timestamp> {
+    let (_, moment) = run.rsplit_once('@')?;
+    let moment: jiff::Timestamp = moment.parse().ok()?;
+    u64::try_from(moment.as_millisecond()).ok().map(Timestamp::from_millis)
+}

@@ -7,6 +7,7 @@ mod crashes;
 mod mail;
 mod queues;
 mod schedules;
+mod starting;
 mod stopping;
 mod waiting;
 mod world;

@@ -7,7 +7,8 @@ use awaitly_core::dispatch::{Queue, Rate};
 use awaitly_core::journal::{Outcome, Payload, Refused, Status};
 use awaitly_core::store::{
     Answer, Cancelled, Claim, Claimed, Configure, Dispatch, DueQuery, Ending, Held, Input, Open, Opened,
-    Owner, Pausing, Reschedule, RunId, Start, StoreError, StoredRun, Submit, Submitted, Wait,
+    Owner, Pausing, Publish, Reschedule, RunId, RunQuery, Start, StoreError, StoredRun, Submit, Submitted,
+    Wait,
 };
 use futures_util::future::join_all;
 
@@ -134,6 +135,9 @@ pub(super) async fn unfit_submission_is_refused_whole<S: Dispatch>(store: &S) {
         desk.run("b").key(long.clone()),
         desk.run("b").input(large),
         desk.run("b").start(late),
+        desk.run("b").tag(""),
+        desk.run("b").tag("x".repeat(Submit::MAX_TAG_BYTES + 1)),
+        (0..=Submit::MOST_TAGS).fold(desk.run("b"), |run, number| run.tag(number.to_string())),
     ] {
         match store.submit(vec![desk.run("a"), unfit]).await {
             Err(StoreError::Unstorable { .. }) => {}
@@ -535,6 +539,122 @@ pub(super) async fn submission_wakes_listeners<S: Dispatch>(store: &S) {
     let change = Reschedule::new().priority(1);
     ok("reschedule", store.reschedule(vec![desk.id("a")], change).await);
     super::waiting::told(&mut wakes, "a new priority").await;
+}
+
+/// Runs are found by their tags and by their queue.
+pub(super) async fn runs_are_found_by_tag_and_queue<S: Dispatch>(store: &S) {
+    let desk = Desk::new(store, "tags");
+    let (red, both) = (format!("{}-red", desk.name), format!("{}-\0 both", desk.name));
+    desk.submit([
+        desk.run("a").tag(red.clone()).tag(both.clone()).tag(both.clone()),
+        desk.run("b").tag(both.clone()),
+        desk.run("c"),
+    ])
+    .await;
+    let found = async |query: RunQuery| {
+        let page = ok("list", store.list(query).await).items.into_iter();
+        page.map(|run| run.run.rsplit('/').next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(found(RunQuery::new().tag(both.clone())).await, ["b", "a"]);
+    assert_eq!(found(RunQuery::new().tag(red.clone()).status(Status::Queued)).await, ["a"]);
+    assert_eq!(found(RunQuery::new().tag(both.clone()).status(Status::Completed)).await, [] as [&str; 0]);
+    assert_eq!(found(RunQuery::new().queue(Arc::clone(&desk.name))).await, ["c", "b", "a"]);
+    let held = desk.held(1).await;
+    desk.finish(&held[0], Status::Completed).await;
+    let page = ok("list", store.list(RunQuery::new().tag(red.clone())).await);
+    let tags: Vec<_> = page.items[0].tags.iter().map(|tag| &**tag).collect();
+    assert_eq!((tags, page.items[0].status), (vec![&*red, &*both], Status::Completed));
+    let one = ok("list", store.list(RunQuery::new().tag(both.clone()).limit(1)).await);
+    let rest =
+        one.next.map(|next| RunQuery::new().tag(both.clone()).after(next)).expect("there is a second page");
+    assert_eq!(found(rest).await, ["a"]);
+}
+
+/// A queue contains at most one queued run with a deduplication key. The second submission changes nothing, or replaces
+/// the input and the start.
+pub(super) async fn deduplication_key_is_queued_once<S: Dispatch>(store: &S) {
+    let desk = Desk::new(store, "unique");
+    let input = |text: &str| Input::of(text).expect("text has a JSON form");
+    let submit = async |submit: Submit| ok("submit", store.submit(vec![submit]).await).remove(0);
+    let duplicate = |run: &str| Ok(Submitted::Duplicate(desk.id(run)));
+    let first = || desk.run("a").input(input("one")).deduplicate("key \0");
+    assert_eq!(submit(first()).await, Ok(Submitted::Queued));
+    assert_eq!(submit(first()).await, Ok(Submitted::Exists(Status::Queued)), "the run id comes first");
+    assert_eq!(submit(desk.run("b").input(input("two")).deduplicate("key \0")).await, duplicate("a"));
+    let elsewhere = desk.run("c").queue(format!("{}-other", desk.name)).deduplicate("key \0");
+    assert_eq!(submit(elsewhere).await, Ok(Submitted::Queued), "each queue has its own keys");
+    assert_eq!(desk.stored("a").await.input, Some(input("one").payload));
+    let later = desk.run("d").input(input("three")).debounce("key \0").start(Start::In(HOUR));
+    assert_eq!(submit(later).await, duplicate("a"));
+    let stored = desk.stored("a").await;
+    assert_eq!(
+        (stored.input, stored.header.input),
+        (Some(input("three").payload), Some(input("three").fingerprint))
+    );
+    assert!(stored.header.wake.is_some_and(|wake| wake > stored.header.created.after(MINUTE)));
+    let both = vec![
+        desk.run("e").deduplicate("twice"),
+        desk.run("f").deduplicate("twice"),
+        desk.run("g").deduplicate("key \0").input(input("four")),
+    ];
+    let both = ok("submit", store.submit(both).await);
+    assert_eq!(both, [Ok(Submitted::Queued), duplicate("e"), duplicate("a")]);
+    let now = desk.run("h").input(input("three")).debounce("key \0");
+    assert_eq!(submit(now).await, duplicate("a"));
+    let mut claimed = desk.claimed(9).await;
+    claimed.sort();
+    assert_eq!(claimed, ["a", "c", "e"]);
+    assert_eq!(
+        submit(desk.run("i").deduplicate("key \0")).await,
+        Ok(Submitted::Queued),
+        "the other one has begun"
+    );
+    let at_once = (0..8).map(|number| submit(desk.run(&format!("many {number}")).deduplicate("many")));
+    let at_once = join_all(at_once).await;
+    let queued = at_once.iter().filter(|one| **one == Ok(Submitted::Queued)).count();
+    assert_eq!(queued, 1, "{at_once:?}");
+}
+
+/// A run that starts again is queued with its new input, and has neither records nor waiting entries nor streams.
+pub(super) async fn restarted_run_begins_with_a_fresh_journal<S: Dispatch>(store: &S) {
+    let desk = Desk::new(store, "restarted");
+    let input = |text: &str| Input::of(text).expect("text has a JSON form");
+    desk.submit([desk.run("a").input(input("one")).priority(5).key("ann").tag("loop")]).await;
+    let before = desk.held(1).await.remove(0);
+    ok("append", store.append(&before.lease, value("charge", "1"), SYNC).await);
+    let token = format!("{}-manager", desk.name).into();
+    let request = Payload::encode("may I?").expect("text has a JSON form");
+    ok(
+        "wait",
+        store.wait(&before.lease, Wait { key: "manager".into(), token, request, expires_in: None }).await,
+    );
+    let item = Publish::item("log", 0, Payload::encode("begun").expect("text has a JSON form"));
+    let progress = Publish::value("progress", Payload::encode("0.5").expect("text has a JSON form"));
+    ok("publish", store.publish(&before.lease, vec![item.clone(), progress]).await);
+    ok("restart", store.restart(&before.lease, Some(input("two"))).await);
+    let again = store.restart(&before.lease, None).await;
+    assert!(matches!(again, Err(StoreError::LeaseLost { .. })), "{again:?}");
+    let StoredRun { header, input: stored, records, waits } = desk.stored("a").await;
+    assert_eq!(
+        (header.status, header.version, header.input),
+        (Status::Queued, 0, Some(input("two").fingerprint))
+    );
+    assert_eq!((stored, records.len(), waits.len()), (Some(input("two").payload), 0, 0));
+    assert_eq!((header.place.priority, header.place.key.as_deref(), header.tags.len()), (5, Some("ann"), 1));
+    assert_eq!(header.created, before.run.header.created);
+    let stream = ok("stream", store.stream(&desk.id("a"), "log".into(), 0, 9).await).expect("the run exists");
+    assert!(stream.items.is_empty());
+    assert!(ok("published", store.published(&desk.id("a"), "progress".into()).await).is_some());
+    let held = desk.held(1).await.remove(0);
+    assert_eq!((held.run.records.len(), held.run.header.status), (0, Status::Running));
+    ok("append", store.append(&held.lease, value("charge", "2"), SYNC).await);
+    ok("publish", store.publish(&held.lease, vec![item]).await);
+    ok("restart", store.restart(&held.lease, None).await);
+    assert_eq!(
+        desk.stored("a").await.input,
+        Some(input("two").payload),
+        "without a new input, the run keeps its own"
+    );
 }
 
 /// A queued run that is imported keeps its place, and is claimed there.

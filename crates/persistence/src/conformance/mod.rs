@@ -312,6 +312,9 @@ macro_rules! __every_dispatch_promise {
                 leases_of_dropped_claim_are_given_back
                 submission_wakes_listeners
                 imported_run_keeps_its_place
+                runs_are_found_by_tag_and_queue
+                deduplication_key_is_queued_once
+                restarted_run_begins_with_a_fresh_journal
                 messages_are_received_in_order_and_once
                 message_is_sent_once_and_only_to_open_runs
                 message_wakes_a_waiting_run

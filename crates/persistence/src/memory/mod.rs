@@ -14,7 +14,7 @@ use awaitly_core::journal::{
 };
 use awaitly_core::store::{
     Answer, Bell, Cancelled, Cancelling, Claim, Claimed, Configure, DeleteIf, Dispatch, Due, DueQuery,
-    Durability, Ending, Lease, Message, OnRecorded, Open, Opened, Operate, Page, Pausing, Publish,
+    Durability, Ending, Input, Lease, Message, OnRecorded, Open, Opened, Operate, Page, Pausing, Publish,
     PutSchedule, QueueState, Renewed, Reschedule, Rewrite, RunId, RunQuery, RunSummary, ScheduleQuery, Store,
     StoreError, StoredRun, StoredSchedule, StreamPart, Submit, Submitted, Unsent, Wait, WaitQuery, Waiting,
     Wakes,
@@ -251,6 +251,13 @@ impl Store for MemoryStore {
         journals.list(slot(lease), now);
         journals.report(lease, now);
         drop(journals);
+        self.0.bell.ring();
+        Ok(())
+    }
+
+    async fn restart(&self, lease: &Lease, input: Option<Input>) -> Result<(), StoreError> {
+        let now = self.now();
+        self.lock()?.restart(lease, input, now)?;
         self.0.bell.ring();
         Ok(())
     }

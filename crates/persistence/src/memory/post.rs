@@ -24,6 +24,12 @@ pub(super) struct Post {
     streams: BTreeMap<Arc<str>, Vec<Payload>>,
 }
 
+impl Post {
+    pub(super) fn clear_streams(&mut self) {
+        self.streams.clear();
+    }
+}
+
 impl Journals {
     pub(super) fn send(&mut self, message: Message, now: Timestamp) -> Result<(), Unsent> {
         let found = self.find_mut(&message.run);

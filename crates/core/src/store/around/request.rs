@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::super::table::calls;
 use super::super::{
-    Answer, Cancelled, Claim, Claimed, Configure, DeleteIf, Due, DueQuery, Durability, Ending, Lease,
+    Answer, Cancelled, Claim, Claimed, Configure, DeleteIf, Due, DueQuery, Durability, Ending, Input, Lease,
     Message, OnRecorded, Open, Opened, Page, Pausing, Publish, PutSchedule, QueueState, Renewed, Reschedule,
     Rewrite, RunId, RunQuery, RunSummary, ScheduleQuery, StoreError, StoredRun, StoredSchedule, StreamPart,
     Submit, Submitted, Unsent, Wait, WaitQuery, Waiting,
@@ -75,6 +75,7 @@ pub trait Request<S>: Send + Sized {
             | Parts::Revive { .. }
             | Parts::Rewrite { .. }
             | Parts::Finish { .. }
+            | Parts::Restart { .. }
             | Parts::Commit { .. } => Box::new(()),
             Parts::Settle { record, .. } => Box::new(Some(record.outcome.clone())),
             _ => return None,
@@ -173,6 +174,7 @@ impl<'a> Parts<'a> {
             | Self::Rewrite { lease, .. }
             | Self::Finish { lease, .. }
             | Self::Renew { lease, .. }
+            | Self::Restart { lease, .. }
             | Self::Receive { lease, .. }
             | Self::Publish { lease, .. }
             | Self::Commit { lease, .. } => Some(lease),
@@ -192,6 +194,7 @@ impl<'a> Parts<'a> {
             | Self::Rewrite { lease, .. }
             | Self::Finish { lease, .. }
             | Self::Renew { lease, .. }
+            | Self::Restart { lease, .. }
             | Self::Receive { lease, .. }
             | Self::Publish { lease, .. }
             | Self::Commit { lease, .. } => Some(lease),
@@ -219,6 +222,7 @@ impl<'a> Parts<'a> {
     pub fn payloads(self) -> Vec<&'a mut Payload> {
         match self {
             Self::Open { request } => request.input.iter_mut().map(|input| &mut input.payload).collect(),
+            Self::Restart { input, .. } => input.iter_mut().map(|input| &mut input.payload).collect(),
             Self::Append { record, .. }
             | Self::Replace { record, .. }
             | Self::Settle { record, .. }

@@ -15,7 +15,7 @@ pub use mail::{Message, Unsent};
 pub use published::{Publish, StreamPart};
 pub use queues::{Configure, Pausing, QueueState, Reschedule};
 pub use schedules::{PutSchedule, ScheduleQuery, StoredSchedule};
-pub use submit::{Start, Submit, Submitted};
+pub use submit::{Start, Submit, Submitted, Unique};
 
 use super::{Lease, Operate, RunId, StoreError};
 use crate::dispatch::Queue;
@@ -44,6 +44,9 @@ pub trait Dispatch: Operate {
     /// The run id is the idempotency key: a run that exists with an equal workflow and input is
     /// [`Submitted::Exists`], and is [`Refused`] if they differ. If the batch contains an id twice, the second one
     /// exists.
+    ///
+    /// A run with a [deduplication key](Unique) is [`Submitted::Duplicate`] if a queued run of its queue has the key. A
+    /// run id that exists is decided first.
     ///
     /// ```
     /// use awaitly_core::store::{Dispatch, Input, RunId, StoreError, Submit, Submitted};
