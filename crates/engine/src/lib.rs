@@ -61,7 +61,8 @@ mod worker;
 
 pub use awaitly_core::dispatch::{Queue, Rate};
 pub use client::{
-    Client, Follow, Phase, RunHandle, RunState, SendError, Sending, StartError, StartMany, Starting,
+    Ailment, Bulk, Client, Diagnosis, Finding, Follow, Phase, Progress, RunHandle, RunState, SendError,
+    Sending, StartError, StartMany, Starting,
 };
 pub use contract::Contract;
 pub use run::{Child, Receive, RunExt, RunStream};

@@ -1,5 +1,7 @@
 //! Clients: start runs, and operate existing ones.
 
+mod bulk;
+mod doctor;
 mod handle;
 mod send;
 mod start;
@@ -10,9 +12,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use awaitly_core::dispatch::Queue;
-use awaitly_core::store::{Configure, Dispatch, InvalidRunId, Pausing, QueueState, RunId, StoreError};
+use awaitly_core::store::{
+    Configure, Dispatch, InvalidRunId, Pausing, QueueState, RunId, RunQuery, StoreError,
+};
 use serde::Serialize;
 
+pub use bulk::{Bulk, Progress};
+pub use doctor::{Ailment, Diagnosis, Finding};
 pub use handle::{Follow, RunHandle};
 pub use send::{SendError, Sending};
 pub use start::{StartError, StartMany, Starting};
@@ -161,6 +167,36 @@ impl<S: Dispatch + Clone> Client<S> {
     /// Returns [`StoreError`] if the store fails.
     pub async fn schedules(&self, after: Option<&str>) -> Result<Vec<ScheduleInfo>, StoreError> {
         schedule::list(&self.store, after.map(Arc::from)).await
+    }
+
+    /// Prepares an operation on all runs that match `query`: retries, cancellations, deletions and more.
+    pub fn bulk(&self, query: RunQuery) -> Bulk<S> {
+        Bulk::new(self.store.clone(), query)
+    }
+
+    /// Looks at all runs that have not ended, and names each one that nothing will continue, or that is overdue. The call
+    /// changes nothing. It reads the runs page by page.
+    ///
+    /// # Errors
+    /// Returns [`StoreError`] if the store fails.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_engine::Client;
+    /// use awaitly_persistence::MemoryStore;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let diagnosis = Client::new(MemoryStore::new()).doctor().await?;
+    /// for finding in &diagnosis.findings {
+    ///     println!("{finding}");
+    /// }
+    /// assert_eq!(diagnosis.stuck().count(), 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn doctor(&self) -> Result<Diagnosis, StoreError> {
+        doctor::examine(&self.store).await
     }
 
     /// Sets the settings of a queue, for all workers, from the next claim on. The settings stay until an operator sets

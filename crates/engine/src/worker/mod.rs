@@ -79,6 +79,12 @@ impl<S: Dispatch + Clone> Worker<S> {
         }
     }
 
+    /// Returns the store.
+    #[must_use]
+    pub const fn store(&self) -> &S {
+        &self.store
+    }
+
     /// Serves the workflow of `contract`: due runs are executed with `body`, which gets a handle and the input of the
     /// run.
     ///

@@ -5,6 +5,7 @@ mod children;
 mod clients;
 mod crashes;
 mod mail;
+mod operating;
 mod queues;
 mod schedules;
 mod starting;

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use awaitly_core::store::around::{Call, Request};
 use awaitly_core::store::{Around, StoreError};
 use awaitly_core::{DurableRun, RunError};
-use awaitly_engine::{Client, Contract, Worker};
+use awaitly_engine::{Client, Contract, Finding, Worker};
 use awaitly_persistence::MemoryStore;
 
 pub(crate) const SUM: Contract<Vec<u64>, u64, RunError> = Contract::new("sum");
@@ -22,11 +22,13 @@ pub(crate) fn memory() -> (MemoryStore, Client<MemoryStore>) {
     (store.clone(), Client::new(store))
 }
 
-/// Lets `worker` work until `done` is ready, and returns its output.
+/// Lets `worker` work until `done` is ready, and returns its output. No run may be stuck afterwards.
 pub(crate) async fn work<T>(worker: &Worker<MemoryStore>, done: impl Future<Output = T>) -> T {
     let mut output = None;
     let stop = async { output = Some(done.await) };
     worker.run_until(stop).await.expect("the store works");
+    let diagnosis = Client::new(worker.store().clone()).doctor().await.expect("the store works");
+    assert_eq!(diagnosis.stuck().collect::<Vec<_>>(), [] as [&Finding; 0]);
     output.expect("the worker stops when `done` is ready")
 }
 
