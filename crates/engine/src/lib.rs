@@ -66,5 +66,7 @@ pub use client::{
 };
 pub use contract::Contract;
 pub use run::{Child, Receive, RunExt, RunStream};
-pub use schedule::{Overlap, Schedule, ScheduleError, ScheduleHandle, ScheduleInfo, Scheduling};
+pub use schedule::{
+    Overlap, Schedule, ScheduleError, ScheduleHandle, ScheduleInfo, Scheduling, scheduled_for,
+};
 pub use worker::{Ticked, Worker};

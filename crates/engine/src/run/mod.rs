@@ -139,7 +139,7 @@ impl RunExt for DurableRun {
     }
 
     fn scheduled_for(&self) -> Option<Timestamp> {
-        schedule::time_of(self.id())
+        schedule::scheduled_for(self.id())
     }
 
     fn stream(&self, name: impl Into<Arc<str>>) -> RunStream<'_> {

@@ -22,7 +22,7 @@ pub(crate) use fire::{Fired, fire};
 pub use info::ScheduleInfo;
 use rule::Rule;
 pub use rule::ScheduleError;
-pub(crate) use stored::time_of;
+pub use stored::scheduled_for;
 
 /// The rule of a schedule, and its behaviour in special cases.
 ///

@@ -75,8 +75,16 @@ fn text(moment: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |moment| moment.to_string())
 }
 
-/// Returns the moment in the id of a schedule's run.
-pub(crate) fn time_of(run: &str) -> Option<Timestamp> {
+/// Returns the time for which a schedule started a run, from the id of the run. Returns `None` if no schedule did.
+///
+/// ```
+/// use awaitly_engine::scheduled_for;
+///
+/// assert_eq!(scheduled_for("nightly@1970-01-01T00:00:01Z").map(|time| time.as_millis()), Some(1000));
+/// assert_eq!(scheduled_for("order-42"), None);
+/// ```
+#[must_use]
+pub fn scheduled_for(run: &str) -> Option<Timestamp> {
     let (_, moment) = run.rsplit_once('@')?;
     let moment: jiff::Timestamp = moment.parse().ok()?;
     u64::try_from(moment.as_millisecond()).ok().map(Timestamp::from_millis)
