@@ -114,6 +114,8 @@ mod _documentation {
     mod approvals {}
     #[doc = include_str!("../docs/coming-from-awaitly.md")]
     mod coming_from_awaitly {}
+    #[doc = include_str!("../docs/engine.md")]
+    mod engine {}
     #[doc = include_str!("../docs/operating.md")]
     mod operating {}
     #[doc = include_str!("../docs/recipes.md")]
@@ -122,6 +124,8 @@ mod _documentation {
     mod resilience {}
     #[doc = include_str!("../docs/saga.md")]
     mod saga {}
+    #[doc = include_str!("../docs/scheduling.md")]
+    mod scheduling {}
     #[doc = include_str!("../docs/stores.md")]
     mod stores {}
     #[doc = include_str!("../docs/testing.md")]

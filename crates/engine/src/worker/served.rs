@@ -46,17 +46,19 @@ impl Served {
         let workflow = attachment::attach(workflow, office);
         let name = workflow.name();
         assert!(*name == *contract.name(), "`configure` must not return another workflow, as `{name}` is");
-        let (version, lease, body) = (workflow.code_version(), workflow.lease_time(), Arc::new(body));
+        let (version, lease) = (workflow.code_version(), workflow.lease_time());
+        let shared = Arc::new((workflow, body));
         let execute = move |mut held: Held, now, rest| -> Execution {
             // A run that was begun without an input has the input `null`, which is the JSON form of `()`.
             held.run.input.get_or_insert_with(|| Payload::from_stored("null"));
-            let (workflow, body) = (workflow.clone(), Arc::clone(&body));
+            let shared = Arc::clone(&shared);
             Box::pin(async move {
+                let (workflow, body) = &*shared;
                 let body = async |run: &DurableRun| {
                     let input = run.input().map_err(E::from_step)?;
                     body(run.clone(), input).await
                 };
-                claimed::execute(&workflow, held, now, rest, body).await
+                claimed::execute(workflow, held, now, rest, body).await
             })
         };
         Self { version, lease, execute: Box::new(execute) }
