@@ -134,7 +134,7 @@ impl<'a> Parts<'a> {
             | Self::Import { run, .. }
             | Self::Published { run, .. }
             | Self::Stream { run, .. } => Some(run),
-            Self::Send { messages } => only(messages).map(|message| &message.run),
+            Self::SendMail { messages } => only(messages).map(|message| &message.run),
             Self::Waiting { query } => query.run.as_ref(),
             Self::Answer { answer } => Some(&answer.run),
             Self::Delete { runs, .. } | Self::Pause { runs, .. } | Self::Reschedule { runs, .. } => {
@@ -235,7 +235,7 @@ impl<'a> Parts<'a> {
             Self::Finish { ending, .. } => ending.outcome.iter_mut().map(Outcome::payload_mut).collect(),
             Self::Answer { answer } => vec![answer.outcome.payload_mut()],
             Self::Import { stored, .. } => of_run(stored),
-            Self::Send { messages } => messages.iter_mut().map(|message| &mut message.payload).collect(),
+            Self::SendMail { messages } => messages.iter_mut().map(|message| &mut message.payload).collect(),
             Self::Publish { published, .. } => published.iter_mut().map(|one| &mut one.payload).collect(),
             Self::PutSchedules { changes } => {
                 let rules = changes.iter_mut().filter_map(|change| change.put.as_mut());
