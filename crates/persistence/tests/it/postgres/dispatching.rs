@@ -11,7 +11,7 @@ use awaitly_core::store::{
 };
 use awaitly_persistence::PostgresStore;
 use futures_util::future::join_all;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use super::locked::session;
 use super::{InSchema, Schema, url};
@@ -59,6 +59,12 @@ async fn counted(schema: &Schema, table: &str, column: &str) -> i64 {
     );
     let (count,): (i64,) = sqlx::query_as(AssertSqlSafe(sql)).fetch_one(&mut connection).await.unwrap();
     count
+}
+
+/// Ends the transaction of a session. Once this returns, its locks are free.
+async fn unlock(mut session: PgConnection) {
+    session.execute("ROLLBACK").await.unwrap();
+    session.close().await.unwrap();
 }
 
 /// Ends the sessions that wait for a lock on this table.
@@ -260,7 +266,7 @@ async fn locked_run_stops_no_claim_of_others() {
         next.is_some_and(|next| next < Duration::from_secs(1)),
         "the run is looked at again soon: {next:?}"
     );
-    session.close().await.unwrap();
+    unlock(session).await;
     assert_eq!(names(&claim(&store, 9).await.runs), ["locked"]);
 }
 
@@ -274,7 +280,7 @@ async fn locked_queue_stops_no_claim_of_others() {
     let claimed = claim(&store, 9).await;
     assert_eq!(names(&claimed.runs), ["a"]);
     assert!(claimed.next.is_some_and(|next| claimed.now.until(next) < Duration::from_secs(1)));
-    session.close().await.unwrap();
+    unlock(session).await;
     assert_eq!(names(&claim(&store, 9).await.runs), ["b"]);
 }
 
