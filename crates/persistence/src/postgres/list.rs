@@ -41,6 +41,9 @@ async fn rows(
 ) -> Result<Vec<PgRow>, Failure> {
     let lists = &statements.lists;
     let bound = |statement| bound(statement, query);
+    if query.tag.is_some() {
+        return Ok(bound(&lists.tagged)?.fetch_all(connection).await?);
+    }
     if query.statuses.is_empty() || query.statuses.contains(&Status::Completed) {
         return Ok(bound(&lists.newest)?.fetch_all(connection).await?);
     }
@@ -82,6 +85,8 @@ fn bound<'q>(statement: &'q Statement, query: &'q RunQuery) -> Result<Query<'q>,
         .bind(query.changed_before.map(millis))
         .bind(query.error.as_deref().map(text::stored))
         .bind(query.key.as_ref().map(|key| text::stored(key)))
-        .bind(one_more(query.page_limit()));
+        .bind(one_more(query.page_limit()))
+        .bind(query.tag.as_deref().map(text::stored))
+        .bind(query.queue.as_deref().map(text::stored));
     Ok(query)
 }

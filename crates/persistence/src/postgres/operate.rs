@@ -10,11 +10,12 @@ use awaitly_core::store::{
 use sqlx::{Connection as _, Row};
 
 use super::PostgresStore;
+use super::dispatch::report;
 use super::error::undecodable;
 use super::pool::{Connection, Length};
 use super::rows::{self, millis, moment};
 use super::schema::{Failure, in_transaction};
-use super::statements::Statements;
+use super::statements::{Exchange, Statements};
 use super::{Shared, list, text, write};
 use crate::limits;
 
@@ -198,6 +199,9 @@ async fn cancel(
             statements.unlist.query().bind(vec![run.slot]).execute(&mut *transaction).await?;
         }
         statement.query().bind(run.slot).execute(&mut *transaction).await?;
+        if cancelled == Cancelled::WithoutUndo && run.header.parent.is_some() {
+            report(&mut transaction, statements).await?;
+        }
         statements.notify.query().bind(channel).execute(&mut *transaction).await?;
         Ok(cancelled)
     })
@@ -223,7 +227,9 @@ async fn delete(
                 deleted.push(rows::run_id(row, 1)?);
             }
         }
-        for statement in [&statements.unlist, &statements.delete_steps, &statements.delete_waits, &statements.delete_runs] {
+        let Exchange { delete_mail, delete_ids, delete_published, .. } = &statements.exchange;
+        let journals = [&statements.unlist, &statements.delete_steps, &statements.delete_waits];
+        for statement in journals.into_iter().chain([delete_mail, delete_ids, delete_published, &statements.delete_runs]) {
             statement.query().bind(slots.clone()).execute(&mut *transaction).await?;
         }
         Ok(deleted)
@@ -265,6 +271,10 @@ async fn import(
             .bind(header.place.start_by.map(millis))
             .bind(header.paused)
             .bind(i32::try_from(header.crashes).unwrap_or(i32::MAX))
+            .bind(header.parent.as_ref().map(|parent| text::stored(&parent.run)))
+            .bind(header.parent.as_ref().map(|parent| text::stored(&parent.key)))
+            .bind((!header.tags.is_empty()).then(|| header.tags.iter().map(|tag| text::stored(tag)).collect::<Vec<_>>()))
+            .bind(header.place.unique.as_deref().filter(|_| !header.has_begun()).map(text::stored))
             .fetch_optional(&mut *transaction)
             .await?;
         let Some(row) = row else { return Ok(false) };

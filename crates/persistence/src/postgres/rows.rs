@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use awaitly_core::dispatch::Place;
+use awaitly_core::dispatch::{Parent, Place};
 use awaitly_core::journal::{
     Fingerprint, Header, Key, Kind, Outcome, Payload, Record, Status, Timestamp, WaitEntry,
 };
@@ -71,6 +71,12 @@ pub(super) fn run(row: &PgRow) -> Result<RunRow, Failure> {
     header.place = place(row)?;
     header.paused = row.try_get(23)?;
     header.crashes = row.try_get::<i32, _>(24)?.unsigned_abs();
+    if let (Some(run), Some(key)) = (optional(row, 25)?, optional(row, 26)?) {
+        let run = RunId::new(run).map_err(|_| undecodable("parent_run"))?;
+        header.parent = Some(Box::new(Parent { run, key: Key::from(key) }));
+    }
+    let tags = row.try_get::<Option<Vec<String>>, _>(27)?.unwrap_or_default();
+    header.tags = tags.into_iter().map(|tag| text::loaded(tag).into()).collect();
     Ok(RunRow {
         slot: row.try_get(0)?,
         header,
@@ -83,10 +89,10 @@ pub(super) fn run(row: &PgRow) -> Result<RunRow, Failure> {
 }
 
 /// The index of the server's time after `run_columns`.
-const NOW: usize = 25;
+const NOW: usize = 29;
 
 /// The index of the run id in a list.
-pub(super) const RUN_ID: usize = 26;
+pub(super) const RUN_ID: usize = 30;
 
 fn place(row: &PgRow) -> Result<Place, sqlx::Error> {
     let mut place = Place::default();
@@ -98,6 +104,7 @@ fn place(row: &PgRow) -> Result<Place, sqlx::Error> {
     place.priority = row.try_get(20)?;
     place.rank = row.try_get(21)?;
     place.start_by = row.try_get::<Option<i64>, _>(22)?.map(moment);
+    place.unique = optional(row, 28)?.map(Into::into);
     Ok(place)
 }
 
@@ -137,6 +144,10 @@ pub(super) fn run_id(row: &PgRow, index: usize) -> Result<RunId, sqlx::Error> {
 
 pub(super) fn text(row: &PgRow, index: usize) -> Result<String, sqlx::Error> {
     Ok(text::loaded(row.try_get(index)?))
+}
+
+fn optional(row: &PgRow, index: usize) -> Result<Option<String>, sqlx::Error> {
+    Ok(row.try_get::<Option<String>, _>(index)?.map(text::loaded))
 }
 
 fn payload(row: &PgRow, index: usize) -> Result<Option<Payload>, sqlx::Error> {

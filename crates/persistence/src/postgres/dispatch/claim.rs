@@ -8,6 +8,7 @@ use awaitly_core::store::{Claim, Lease, StoredRun};
 use sqlx::postgres::PgConnection;
 use sqlx::{Error, Row};
 
+use super::exchange::report;
 use super::probe::{Lane, Probe};
 use super::{special, take};
 use crate::postgres::error::is_duplicate;
@@ -34,6 +35,7 @@ pub(in crate::postgres) struct Taken<L> {
     pub(in crate::postgres) runs: Vec<(L, StoredRun)>,
     pub(in crate::postgres) now: Timestamp,
     pub(in crate::postgres) next: Option<Timestamp>,
+    pub(in crate::postgres) schedule: Option<Timestamp>,
 }
 
 /// The number of runs that one statement moves into the lists, or looks at.
@@ -63,7 +65,16 @@ pub(in crate::postgres) async fn claim(
     if again && let Some(taken) = found_again(connection, statements, claiming).await? {
         return Ok(taken);
     }
-    let mut visit = Visit { connection, statements, claiming, claims, now: 0, found: Vec::new(), next: None };
+    let mut visit = Visit {
+        connection,
+        statements,
+        claiming,
+        claims,
+        now: 0,
+        found: Vec::new(),
+        next: None,
+        schedule: None,
+    };
     match visit.take().await {
         // The earlier attempt was still on its way when this one looked for its runs.
         Err(error) if is_duplicate(&error) => {
@@ -73,8 +84,9 @@ pub(in crate::postgres) async fn claim(
         taken => {
             taken?;
             let (now, next) = (moment(visit.now), visit.next.map(|next| moment(next.max(visit.now))));
+            let schedule = visit.schedule.map(moment);
             let runs = take::journals(visit.connection, statements, visit.found).await?;
-            Ok(Taken { runs, now, next })
+            Ok(Taken { runs, now, next, schedule })
         }
     }
 }
@@ -89,7 +101,7 @@ async fn found_again(
     let found = take::found(&rows);
     let Some(now) = found.first().map(|found| found.now) else { return Ok(None) };
     let runs = take::journals(connection, statements, found).await?;
-    Ok(Some(Taken { runs, now, next: Some(now) }))
+    Ok(Some(Taken { runs, now, next: Some(now), schedule: None }))
 }
 
 /// A claim in progress.
@@ -103,6 +115,8 @@ pub(super) struct Visit<'c> {
     pub(super) found: Vec<take::Found>,
     /// The time at which another claim may find more runs.
     next: Option<i64>,
+    /// The earliest time of a schedule.
+    schedule: Option<i64>,
 }
 
 impl Visit<'_> {
@@ -137,6 +151,7 @@ impl Visit<'_> {
                 looked += row.try_get::<i64, _>(0)?;
             }
             if due {
+                looked += report(self.connection, self.statements).await?;
                 let row = claiming.promote.query().bind(MANY).fetch_one(&mut *self.connection).await?;
                 looked += row.try_get::<i64, _>(0)?;
             }
@@ -149,7 +164,7 @@ impl Visit<'_> {
                 break;
             }
         }
-        self.now = probe.now;
+        (self.now, self.schedule) = (probe.now, probe.schedule);
         match probe.next() {
             Some(next) if next <= probe.now => self.come_back(probe.now + SOON),
             Some(next) => self.come_back(next),

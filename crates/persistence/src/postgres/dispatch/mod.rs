@@ -9,10 +9,13 @@
 //! out of the life of most runs: neither their claim nor their completion changes an indexed column.
 
 mod claim;
+mod duplicates;
+mod exchange;
 mod fair;
 mod probe;
 mod queues;
 mod runs;
+mod schedules;
 mod special;
 mod submit;
 mod take;
@@ -21,13 +24,15 @@ mod vacuum;
 use std::sync::Arc;
 
 use awaitly_core::dispatch::Queue;
-use awaitly_core::journal::Refused;
+use awaitly_core::journal::{Header, Key, Outcome, Payload, Refused};
 use awaitly_core::store::{
-    Claim, Claimed, Configure, Dispatch, Held, Owner, Pausing, QueueState, Reschedule, RunId, StoreError,
-    Submit, Submitted,
+    Claim, Claimed, Configure, Dispatch, Held, Lease, Message, Owner, Pausing, Publish, PutSchedule,
+    QueueState, Reschedule, RunId, ScheduleQuery, StoreError, StoredSchedule, StreamPart, Submit, Submitted,
+    Unsent,
 };
 
 pub(super) use claim::{Claiming, Taken, claim};
+pub(super) use exchange::{report, restart};
 pub(super) use submit::{Submitting, submit};
 pub(super) use vacuum::Vacuum;
 
@@ -63,9 +68,79 @@ impl Dispatch for PostgresStore {
             .claims
             .ask(|fate| Op::Claim(Claiming { request: claim, owner, patience, fate, back }))
             .await?;
-        let Taken { runs, now, next } = taken;
+        let Taken { runs, now, next, schedule } = taken;
         let runs = runs.into_iter().map(|(lease, run)| Held { lease: lease.claim(), run }).collect();
-        Ok(Claimed { runs, now, next })
+        Ok(Claimed { runs, now, next, schedule })
+    }
+
+    async fn headers(&self, runs: Vec<RunId>) -> Result<Vec<Option<Header>>, StoreError> {
+        let statements = &self.0.statements;
+        self.insist(Length::Long, |connection| exchange::headers(connection, statements, &runs)).await
+    }
+
+    /// Sends messages.
+    ///
+    /// # Errors
+    /// Returns [`StoreError::Unavailable`] if the connection is lost before the store knows whether the messages were
+    /// sent. It is safe to repeat the call for messages with an id.
+    async fn send(&self, messages: Vec<Message>) -> Result<Vec<Result<(), Unsent>>, StoreError> {
+        limits::queues(messages.iter().map(|message| &*message.mailbox))?;
+        let Shared { statements, channel, bell, .. } = &*self.0;
+        let send = |connection| exchange::send(connection, statements, channel, &messages);
+        let sent = self.once(Length::Long, send).await?;
+        bell.ring();
+        Ok(sent)
+    }
+
+    async fn receive(
+        &self,
+        lease: &Lease,
+        mailbox: Arc<str>,
+        key: Key,
+    ) -> Result<Option<Outcome>, StoreError> {
+        let statements = &self.0.statements;
+        let receive = |connection| exchange::receive(connection, statements, lease, &mailbox, &key);
+        self.write_flushed(lease, receive).await
+    }
+
+    async fn publish(&self, lease: &Lease, published: Vec<Publish>) -> Result<(), StoreError> {
+        limits::published(&published)?;
+        let statements = &self.0.statements;
+        let publish = |connection| exchange::publish(connection, statements, lease, &published);
+        self.write_flushed(lease, publish).await?;
+        self.0.bell.ring();
+        Ok(())
+    }
+
+    async fn published(&self, run: &RunId, name: Arc<str>) -> Result<Option<Payload>, StoreError> {
+        let statements = &self.0.statements;
+        self.insist(Length::Short, |connection| exchange::published(connection, statements, run, &name)).await
+    }
+
+    async fn stream(
+        &self,
+        run: &RunId,
+        stream: Arc<str>,
+        from: u64,
+        limit: usize,
+    ) -> Result<Option<StreamPart>, StoreError> {
+        let statements = &self.0.statements;
+        let read = |connection| exchange::stream(connection, statements, run, &stream, (from, limit));
+        self.insist(Length::Long, read).await
+    }
+
+    async fn schedules(&self, query: ScheduleQuery) -> Result<Vec<StoredSchedule>, StoreError> {
+        let statements = &self.0.statements;
+        self.insist(Length::Short, |connection| schedules::find(connection, statements, &query)).await
+    }
+
+    async fn put_schedules(&self, changes: Vec<PutSchedule>) -> Result<Vec<bool>, StoreError> {
+        limits::schedules(&changes)?;
+        let Shared { statements, channel, bell, .. } = &*self.0;
+        let put = |connection| schedules::put(connection, statements, channel, &changes);
+        let made = self.once(Length::Short, put).await?;
+        bell.ring();
+        Ok(made)
     }
 
     async fn configure(&self, queues: Vec<Queue>, configure: Configure) -> Result<(), StoreError> {

@@ -14,6 +14,8 @@ pub(super) struct Probe {
     pub(super) lapse: Option<i64>,
     /// The lanes with due runs of the served workflows, without those of paused queues.
     pub(super) lanes: Vec<Lane>,
+    /// The earliest time of a schedule.
+    pub(super) schedule: Option<i64>,
 }
 
 /// The due runs of one workflow in one queue, with names in their stored form.
@@ -45,7 +47,13 @@ impl Probe {
             }
         }
         let first = rows.first().ok_or(Error::RowNotFound)?;
-        Ok(Self { now: first.try_get(0)?, due: first.try_get(1)?, lapse: first.try_get(2)?, lanes })
+        Ok(Self {
+            now: first.try_get(0)?,
+            due: first.try_get(1)?,
+            lapse: first.try_get(2)?,
+            lanes,
+            schedule: first.try_get(7)?,
+        })
     }
 
     /// Returns the next time at which a run may become due.

@@ -10,7 +10,7 @@ use awaitly_core::store::{Start, Submit, Submitted};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Error, Row};
 
-use super::fair;
+use super::{duplicates, fair};
 use crate::postgres::error::undecodable;
 use crate::postgres::lane::Fate;
 use crate::postgres::patience::Patience;
@@ -94,9 +94,15 @@ async fn add(
         fair::add(connection, statements, channel, &missing).await?;
         existing.extend(self::existing(connection, statements, &missing).await?);
     }
+    let missing: Vec<_> =
+        runs.iter().filter(|(run, _)| !existing.contains_key(&*text::stored(&run.run))).copied().collect();
+    let mut duplicates = duplicates::find(connection, statements, &missing).await?;
     runs.iter()
         .map(|(run, nonce)| {
-            let stored = existing.get_mut(&*text::stored(&run.run)).ok_or(Error::RowNotFound)?;
+            let Some(stored) = existing.get_mut(&*text::stored(&run.run)) else {
+                let duplicate = duplicates.remove(&run.run).ok_or(Error::RowNotFound)?;
+                return Ok(Ok(Submitted::Duplicate(duplicate)));
+            };
             if stored.added_by.take_if(|added_by| added_by == nonce).is_some() {
                 return Ok(Ok(Submitted::Queued));
             }
@@ -155,19 +161,41 @@ pub(super) async fn insert(
         .bind(submits().map(|run| run.start_by.map(millis)).collect::<Vec<_>>())
         .bind(runs.iter().map(|(_, nonce)| *nonce).collect::<Vec<_>>())
         .bind((0..runs.len()).map(rank).collect::<Vec<_>>())
+        .bind(
+            submits()
+                .map(|run| run.parent.as_ref().map(|parent| text::stored(&parent.run)))
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            submits()
+                .map(|run| run.parent.as_ref().map(|parent| text::stored(&parent.key)))
+                .collect::<Vec<_>>(),
+        )
+        .bind(submits().map(tags).collect::<Vec<_>>())
+        .bind(
+            submits()
+                .map(|run| run.unique.as_ref().map(|unique| text::stored(&unique.key)))
+                .collect::<Vec<_>>(),
+        )
         .fetch_one(connection)
         .await?;
     Ok(usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(0))
 }
 
+/// Returns the tags as JSON, in their stored form.
+fn tags(run: &Submit) -> Option<String> {
+    let tags: Vec<_> = run.tags.iter().map(|tag| text::stored(tag)).collect();
+    (!tags.is_empty()).then(|| text::json(&tags))
+}
+
 /// Returns the delay of a start in milliseconds.
-fn delay(start: Start) -> i64 {
+pub(super) fn delay(start: Start) -> i64 {
     let Start::In(delay) = start else { return 0 };
     millis(Timestamp::default().after(delay))
 }
 
 /// Returns the earliest moment of a start, which may have passed.
-fn earliest(start: Start) -> i64 {
+pub(super) fn earliest(start: Start) -> i64 {
     let Start::At(moment) = start else { return 0 };
     millis(moment)
 }

@@ -192,11 +192,11 @@ impl Work for Claiming {
     }
 
     fn answer(lane: &mut Lane, batch: Vec<Self>, done: Self::Done) {
-        for (Self { fate, back, .. }, Taken { runs, now, next }) in batch.into_iter().zip(done) {
+        for (Self { fate, back, .. }, Taken { runs, now, next, schedule }) in batch.into_iter().zip(done) {
             lane.vacuum.note(runs.len(), lane.link.options(), lane.statements.claiming.vacuum.sql());
             let unclaimed = |lease| Unclaimed::new(lease).committed(Arc::clone(&back));
             let runs = runs.into_iter().map(|(lease, run)| (unclaimed(lease), run)).collect();
-            drop(fate.send(Ok(Taken { runs, now, next })));
+            drop(fate.send(Ok(Taken { runs, now, next, schedule })));
         }
     }
 

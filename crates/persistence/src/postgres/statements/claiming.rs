@@ -47,6 +47,7 @@ macro_rules! taken {
                 version = CASE r.status WHEN 'queued' THEN h.served ELSE r.version END, \
                 changed_at = CASE r.status WHEN 'queued' THEN at.now ELSE r.changed_at END, \
                 wake_at = CASE r.status WHEN 'queued' THEN NULL ELSE r.wake_at END, \
+                unique_key = CASE r.status WHEN 'queued' THEN NULL ELSE r.unique_key END, \
                 crashes = CASE WHEN h.old_owner IS NULL THEN 0 WHEN EXISTS (SELECT 1 FROM {schema}.steps s \
                     WHERE s.run = h.slot AND s.token = h.old_token) THEN 0 ELSE r.crashes + 1 END, \
                 token = CASE WHEN r.token < at.fresh THEN at.fresh \
@@ -93,7 +94,8 @@ statements! {
         found AS (SELECT * FROM (SELECT workflow, version, queue FROM lanes \
             UNION ALL SELECT NULL, 0, queue FROM behind) f WHERE f.queue IS NOT NULL) \
         SELECT at.now, (SELECT min(due_at) FROM {schema}.runs WHERE due_at IS NOT NULL), \
-            (SELECT min(due_at) FROM {schema}.claims), o.workflow, o.version, o.queue, o.special \
+            (SELECT min(due_at) FROM {schema}.claims), o.workflow, o.version, o.queue, o.special, \
+            (SELECT min(due_at) FROM {schema}.schedules WHERE due_at IS NOT NULL) \
         FROM at LEFT JOIN (SELECT f.*, coalesce(s.special, false) AS special FROM found f \
             LEFT JOIN {schema}.queues s ON s.name = f.queue WHERE NOT coalesce(s.paused, false)) o ON true";
 
@@ -102,6 +104,7 @@ statements! {
         "WITH ", at!(),
         "found AS MATERIALIZED (SELECT r.id, r.workflow, r.queue, r.rank, r.version, ", due!(), " AS due \
             FROM {schema}.runs r WHERE r.due_at <= (SELECT now FROM at) \
+            AND NOT (r.parent_run IS NOT NULL AND r.status IN ('completed', 'failed', 'cancelled')) \
             ORDER BY r.due_at LIMIT $1 FOR NO KEY UPDATE SKIP LOCKED), \
         moved AS (UPDATE {schema}.runs r SET due_at = CASE WHEN f.due > at.now THEN f.due END \
             FROM found f, at WHERE r.id = f.id), \
@@ -166,7 +169,8 @@ statements! {
         "WITH ", at!(), hints!(),
         "ended AS (UPDATE {schema}.runs r SET status = 'cancelled', outcome_kind = NULL, outcome = NULL, error = $5, \
             failed_on = '[]', changed_at = at.now, wake_at = NULL, cancel_requested = false, owner = NULL, \
-            lease_until = 0, due_at = NULL, listed = 3 FROM hints h, at \
+            lease_until = 0, listed = 3, unique_key = NULL, \
+            due_at = CASE WHEN r.parent_run IS NOT NULL THEN at.now END FROM hints h, at \
             WHERE NOT h.fits AND h.late AND h.due <= at.now AND r.id = h.slot), \
         corrected AS (UPDATE {schema}.runs r SET due_at = h.due FROM hints h, at \
             WHERE NOT h.fits AND NOT (h.late AND h.due <= at.now) AND r.id = h.slot), \

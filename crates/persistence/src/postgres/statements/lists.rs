@@ -8,7 +8,7 @@ macro_rules! summary_columns {
     () => {
         "id, workflow, version, format, status, NULL::text, NULL::bigint, NULL::smallint, NULL::text, \
          error, failed_on, token, owner, lease_until, created_at, changed_at, wake_at, cancel_requested, \
-         queue, queue_key, priority, rank, start_by, paused, crashes, {now}, run_id"
+         queue, queue_key, priority, rank, start_by, paused, crashes, NULL::text, NULL::text, tags, unique_key, {now}, run_id"
     };
 }
 
@@ -20,7 +20,8 @@ macro_rules! asked_for {
         AND ($4::bigint IS NULL OR created_at >= $4) AND ($5::bigint IS NULL OR created_at < $5) \
         AND ($6::bigint IS NULL OR changed_at < $6) \
         AND ($7::text IS NULL OR position($7 IN error) > 0) \
-        AND ($8::text IS NULL OR EXISTS (SELECT 1 FROM {schema}.steps s WHERE s.run = r.id AND s.key = $8))"
+        AND ($8::text IS NULL OR EXISTS (SELECT 1 FROM {schema}.steps s WHERE s.run = r.id AND s.key = $8)) \
+        AND ($10::text IS NULL OR tags @> ARRAY[$10]) AND ($11::text IS NULL OR queue = $11)"
     };
 }
 
@@ -33,17 +34,24 @@ statements! {
         "SELECT ", summary_columns!(), " FROM {schema}.runs r WHERE ", asked_for!(), " ORDER BY id DESC LIMIT $9"
     );
 
-    /// Returns the newest runs among the last `$10`.
+    /// Returns the newest runs with the tag `$10`, which an index finds.
+    tagged: concat!(
+        "SELECT ", summary_columns!(), " FROM {schema}.runs r \
+        WHERE id = ANY(ARRAY(SELECT t.id FROM {schema}.runs t WHERE t.tags @> ARRAY[$10] AND t.tags IS NOT NULL)) \
+        AND ", asked_for!(), " ORDER BY id DESC LIMIT $9"
+    );
+
+    /// Returns the newest runs among the last `$12`.
     among_newest: concat!(
         "SELECT ", summary_columns!(), " FROM {schema}.runs r \
-        WHERE id >= coalesce($1, (SELECT max(id) FROM {schema}.runs) + 1) - $10 AND ", asked_for!(), " \
+        WHERE id >= coalesce($1, (SELECT max(id) FROM {schema}.runs) + 1) - $12 AND ", asked_for!(), " \
         ORDER BY id DESC LIMIT $9"
     );
 
     /// Returns the newest runs of lists, each of which the index keeps in order.
     listed: concat!(
         "SELECT ", summary_columns!(), " FROM {schema}.runs r \
-        WHERE id = ANY(ARRAY(SELECT f.id FROM unnest($10::smallint[]) AS l(number), LATERAL ( \
+        WHERE id = ANY(ARRAY(SELECT f.id FROM unnest($12::smallint[]) AS l(number), LATERAL ( \
             SELECT r.id FROM {schema}.runs r WHERE r.listed = l.number AND ", asked_for!(), " \
             ORDER BY r.id DESC LIMIT $9) f)) ORDER BY id DESC LIMIT $9"
     );
@@ -55,7 +63,7 @@ statements! {
             SELECT run FROM {schema}.ready UNION SELECT run FROM {schema}.behind \
             UNION SELECT unnest(runs) FROM {schema}.claims \
             UNION SELECT id FROM {schema}.runs WHERE due_at IS NOT NULL \
-            UNION SELECT id FROM {schema}.runs WHERE listed = ANY($10::smallint[]))) \
+            UNION SELECT id FROM {schema}.runs WHERE listed = ANY($12::smallint[]))) \
         AND ", asked_for!(), " ORDER BY id DESC LIMIT $9"
     );
 

@@ -1,6 +1,7 @@
 //! All statements, built once. The caller's values reach them only as parameters.
 
 mod claiming;
+mod exchange;
 mod lists;
 mod queues;
 mod rules;
@@ -15,6 +16,7 @@ use sqlx::AssertSqlSafe;
 
 use super::text;
 use claiming::Claiming;
+pub(super) use exchange::Exchange;
 use lists::Lists;
 use queues::Queues;
 use rules::{due, listed};
@@ -100,7 +102,7 @@ macro_rules! run_columns {
     () => {
         "id, workflow, version, format, status, input, input_fingerprint, outcome_kind, outcome, error, failed_on, \
          token, owner, lease_until, created_at, changed_at, wake_at, cancel_requested, \
-         queue, queue_key, priority, rank, start_by, paused, crashes"
+         queue, queue_key, priority, rank, start_by, paused, crashes, parent_run, parent_key, tags, unique_key"
     };
 }
 
@@ -131,7 +133,7 @@ macro_rules! append_many {
 }
 
 statements! {
-    Statements { lists: Lists, claiming: Claiming, special: Special, submitting: Submitting, queues: Queues }
+    Statements { exchange: Exchange, lists: Lists, claiming: Claiming, special: Special, submitting: Submitting, queues: Queues }
 
     /// Begins a new run; an existing run stays unchanged.
     begin: "WITH at AS MATERIALIZED (SELECT {now} AS now, set_config('synchronous_commit', 'off', true)) \
@@ -194,11 +196,13 @@ statements! {
             status = $4, outcome_kind = $5, outcome = $6, error = $7, failed_on = $8, changed_at = {now}, \
             wake_at = CASE WHEN $4 = 'waiting' AND cancel_requested AND NOT $10 THEN {now} ELSE $9 END, \
             due_at = CASE WHEN $4 = 'waiting' AND NOT paused \
-                THEN CASE WHEN cancel_requested AND NOT $10 THEN {now} ELSE $9 END END, \
+                THEN CASE WHEN cancel_requested AND NOT $10 THEN {now} ELSE $9 END \
+                WHEN $4 <> 'waiting' AND parent_run IS NOT NULL THEN {now} END, unique_key = NULL, \
             listed = ", listed!("$4"), ", \
             cancel_requested = $4 = 'waiting' AND (cancel_requested OR $10), \
             owner = NULL, lease_until = 0 \
-        WHERE id = $1 AND run_id = $2 AND token = $3 AND owner IS NOT NULL RETURNING id, token"
+        WHERE id = $1 AND run_id = $2 AND token = $3 AND owner IS NOT NULL \
+        RETURNING id, token, $4 <> 'waiting' AND parent_run IS NOT NULL"
     );
 
     /// Ends many runs at once, whose rows are locked in the order of their ids. If a waiting run was answered
@@ -220,10 +224,12 @@ statements! {
             status = e.status, outcome_kind = e.outcome_kind, outcome = e.outcome, error = e.error, \
             failed_on = e.failed_on, changed_at = {now}, \
             cancel_requested = e.status = 'waiting' AND (e.cancel_requested OR e.cancelling), \
-            wake_at = e.wakes, due_at = CASE WHEN NOT r.paused THEN e.wakes END, \
+            wake_at = e.wakes, unique_key = NULL, \
+            due_at = CASE WHEN e.status <> 'waiting' THEN CASE WHEN r.parent_run IS NOT NULL THEN {now} END \
+                WHEN NOT r.paused THEN e.wakes END, \
             listed = ", listed!("e.status"), ", \
             owner = NULL, lease_until = 0 \
-        FROM ends e WHERE r.id = e.id RETURNING r.id, r.token"
+        FROM ends e WHERE r.id = e.id RETURNING r.id, r.token, e.status <> 'waiting' AND r.parent_run IS NOT NULL"
     );
 
     /// Returns whether a run is in the state in which the holder of a lease left it.
@@ -315,7 +321,7 @@ statements! {
     notify: "SELECT pg_notify($1, '')";
 
     revive: "UPDATE {schema}.runs SET status = 'running', outcome_kind = NULL, outcome = NULL, error = NULL, \
-        failed_on = '[]', changed_at = {now}, wake_at = NULL, \
+        failed_on = '[]', changed_at = {now}, wake_at = NULL, unique_key = NULL, \
         due_at = CASE WHEN NOT paused THEN lease_until END, listed = CASE WHEN paused THEN 4 END WHERE id = $1";
 
     drop_steps: "DELETE FROM {schema}.steps WHERE run = $1 AND key = ANY($2)";
@@ -335,7 +341,8 @@ statements! {
 
     cancel_without_undo: "UPDATE {schema}.runs SET status = 'cancelled', outcome_kind = NULL, outcome = NULL, error = NULL, \
         failed_on = '[]', changed_at = {now}, wake_at = NULL, cancel_requested = false, owner = NULL, \
-        lease_until = 0, due_at = NULL, listed = 3 WHERE id = $1";
+        lease_until = 0, unique_key = NULL, \
+        due_at = CASE WHEN parent_run IS NOT NULL THEN {now} END, listed = 3 WHERE id = $1";
 
     /// Locks and returns the given runs whose lease is free. Owners that execute a run never wait for this.
     deletable: "SELECT id, run_id, status, changed_at, greatest(lease_until - {now}, 0), owner IS NOT NULL \
@@ -358,12 +365,14 @@ statements! {
     import: concat!(
         "INSERT INTO {schema}.runs AS r (run_id, workflow, version, status, input, input_fingerprint, outcome_kind, \
             outcome, error, failed_on, token, lease_until, created_at, changed_at, wake_at, cancel_requested, \
-            queue, queue_key, priority, rank, start_by, paused, crashes, due_at, listed) \
+            queue, queue_key, priority, rank, start_by, paused, crashes, parent_run, parent_key, tags, unique_key, due_at, \
+            listed) \
         SELECT r.*, ", due!("NULL::bigint"), ", ", listed!("r.status"), " \
         FROM (SELECT $1::text AS run_id, $2::text, $3::bigint, $4::text AS status, $5::text, $6::bigint, $7::smallint, \
             $8::text, $9::text, $10::text, 1, 0, $11::bigint, $12::bigint AS changed_at, $13::bigint AS wake_at, \
             $14::boolean, $15::text, $16::text, $17::integer, $18::bigint, $19::bigint, $20::boolean AS paused, \
-            $21::integer) r \
+            $21::integer, $22::text, $23::text, $24::text[], (SELECT $25::text WHERE NOT EXISTS (SELECT 1 \
+                FROM {schema}.runs u WHERE u.queue = $15 AND u.unique_key = $25))) r \
         ON CONFLICT (run_id) DO NOTHING RETURNING id"
     );
 }

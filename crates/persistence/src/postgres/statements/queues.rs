@@ -45,7 +45,8 @@ statements! {
     );
 
     reschedule: concat!(
-        "UPDATE {schema}.runs r SET queue = o.queue, priority = o.priority, rank = o.rank, wake_at = o.wake, \
+        "UPDATE {schema}.runs r SET queue = o.queue, unique_key = CASE WHEN o.queue = r.queue THEN r.unique_key END, \
+            priority = o.priority, rank = o.rank, wake_at = o.wake, \
             due_at = CASE WHEN NOT r.paused THEN o.wake END, listed = ", listed!("'queued'"), " \
         FROM unnest($1::bigint[], $2::text[], $3::integer[], $4::bigint[], $5::bigint[]) \
             AS o(id, queue, priority, rank, wake) WHERE r.id = o.id"

@@ -80,7 +80,8 @@ statements! {
             ORDER BY q.rank, q.run LIMIT $4 FOR NO KEY UPDATE OF r SKIP LOCKED) h), \
         ended AS (UPDATE {schema}.runs r SET status = 'cancelled', outcome_kind = NULL, outcome = NULL, error = $5, \
             failed_on = '[]', changed_at = at.now, wake_at = NULL, cancel_requested = false, owner = NULL, \
-            lease_until = 0, due_at = NULL, listed = 3 FROM hints h, at \
+            lease_until = 0, listed = 3, unique_key = NULL, \
+            due_at = CASE WHEN r.parent_run IS NOT NULL THEN at.now END FROM hints h, at \
             WHERE NOT h.fits AND h.late AND h.due <= at.now AND r.id = h.slot), \
         corrected AS (UPDATE {schema}.runs r SET due_at = h.due FROM hints h, at \
             WHERE NOT h.fits AND NOT (h.late AND h.due <= at.now) AND r.id = h.slot), \
