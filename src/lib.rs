@@ -114,6 +114,14 @@ mod _documentation {
     mod approvals {}
     #[doc = include_str!("../docs/coming-from-awaitly.md")]
     mod coming_from_awaitly {}
+    #[doc = include_str!("../docs/coming-from-bullmq.md")]
+    mod coming_from_bullmq {}
+    #[doc = include_str!("../docs/coming-from-dbos.md")]
+    mod coming_from_dbos {}
+    #[doc = include_str!("../docs/coming-from-river.md")]
+    mod coming_from_river {}
+    #[doc = include_str!("../docs/coming-from-temporal.md")]
+    mod coming_from_temporal {}
     #[doc = include_str!("../docs/engine.md")]
     mod engine {}
     #[doc = include_str!("../docs/operating.md")]
