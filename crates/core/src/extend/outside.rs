@@ -46,6 +46,12 @@ pub fn restart(run: &DurableRun, input: Input) -> RunError {
     }
 }
 
+/// Returns the number of times that the run was restarted with a fresh journal.
+#[must_use]
+pub fn restarts(run: &DurableRun) -> u32 {
+    run.shared().map_or(0, |shared| shared.restarts)
+}
+
 /// Stops the run with an error after which it cannot continue, and returns the error.
 #[must_use]
 pub fn stop(run: &DurableRun, error: RunError) -> RunError {

@@ -58,6 +58,9 @@ pub struct Header {
     /// [`crashes`](crate::dispatch::crashes).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub crashes: u32,
+    /// The number of times that the run was restarted with a fresh journal.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub restarts: u32,
     /// The step of another run that waits for the end of this run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Box<Parent>>,
@@ -100,6 +103,7 @@ impl Header {
             place: Place::default(),
             paused: false,
             crashes: 0,
+            restarts: 0,
             parent: None,
             tags: Vec::new(),
         }
@@ -114,10 +118,12 @@ impl Header {
     /// let mut header = Header::new("poll".into(), 3, Status::Running, Timestamp::from_millis(0));
     /// header.restart(header.place.again(now), now);
     /// assert_eq!((header.status, header.version, header.wake), (Status::Queued, 0, Some(now)));
+    /// assert_eq!(header.restarts, 1);
     /// ```
     pub fn restart(&mut self, place: Place, now: Timestamp) {
         self.revive(now);
         (self.status, self.version, self.wake, self.crashes) = (Status::Queued, 0, Some(now), 0);
+        self.restarts = self.restarts.saturating_add(1);
         self.place = place;
     }
 

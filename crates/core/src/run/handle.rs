@@ -363,7 +363,8 @@ impl Run<Durable> {
     /// the text of any other step of any run in the store. Pass it to the service that the step calls, so that the
     /// service can recognise a repeated call.
     ///
-    /// The text is the run id, a `/` and the key. In the run id, `/` becomes `%2F` and `%` becomes `%25`.
+    /// The text is the run id, a `/` and the key. In the run id, `/` becomes `%2F` and `%` becomes `%25`. If the run was
+    /// restarted with a fresh journal, `%r` and the number of restarts follow the run id.
     ///
     /// ```
     /// use awaitly_core::{RunError, Workflow};
@@ -377,7 +378,10 @@ impl Run<Durable> {
     #[must_use]
     pub fn idempotency_key(&self, key: &str) -> String {
         let run = self.id().replace('%', "%25").replace('/', "%2F");
-        format!("{run}/{key}")
+        match self.shared().map_or(0, |shared| shared.restarts) {
+            0 => format!("{run}/{key}"),
+            restarts => format!("{run}%r{restarts}/{key}"),
+        }
     }
 
     /// Returns the run's input, which [`Workflow::input`](crate::Workflow::input) set when the run began.

@@ -58,6 +58,8 @@ pub(crate) struct Shared {
     attachment: Option<Attachment>,
     /// The input with which the run starts again, if the body asked for this.
     restart: Mutex<Option<Input>>,
+    /// The number of times that the run was restarted before.
+    pub(crate) restarts: u32,
     seed: u64,
 }
 
@@ -89,6 +91,8 @@ pub(crate) struct Loaded {
     pub(crate) records: Vec<Record>,
     pub(crate) waits: Vec<WaitEntry>,
     pub(crate) input: Option<Payload>,
+    /// The number of times that the run was restarted.
+    pub(crate) restarts: u32,
     /// `None` if the run has no store.
     pub(crate) writer: Option<Writer>,
     /// Whether this and all later records stay in memory.
@@ -108,7 +112,7 @@ impl Shared {
         let Settings { workflow, run, observers, after_step, token, seed, stage, attachment, .. } = settings;
         let Settings { clock, keeps_time, deadline, park_after, durability, .. } = settings;
         let is_durable = loaded.is_some();
-        let Loaded { records, waits, input, writer, keep, resumes, asleep, cancel } =
+        let Loaded { records, waits, input, restarts, writer, keep, resumes, asleep, cancel } =
             loaded.unwrap_or_default();
         let execution = ExecutionId::unique();
         let resumes = resumes || !records.is_empty();
@@ -124,6 +128,7 @@ impl Shared {
             stage,
             attachment,
             restart: Mutex::default(),
+            restarts,
             seed,
         }
     }

@@ -193,11 +193,12 @@ impl<X> Workflow<X> {
 
 impl Definition {
     fn begin(&self, admitted: Admitted, keep_state: bool) -> Execution {
-        let Admitted { run, hold, now, records, waits, input, revival, asleep, cancel, resumes } = admitted;
+        let Admitted { run, hold, now, records, waits, input, restarts, revival, asleep, cancel, resumes } =
+            admitted;
         let recorded = records.len();
         let (writer, keep) = (hold.0.clone(), keep_state);
         let settings = self.settings(run.to_shared(), writer.is_some());
-        let loaded = Loaded { records, waits, input, writer, keep, resumes, asleep, cancel };
+        let loaded = Loaded { records, waits, input, restarts, writer, keep, resumes, asleep, cancel };
         let shared = Arc::new(Shared::new(settings, Some(loaded), now));
         // A run that is cancelled before it begins has no step to undo.
         let was_never_begun = cancel && !resumes;

@@ -20,6 +20,8 @@ pub(super) struct Admitted {
     pub(super) records: Vec<Record>,
     pub(super) waits: Vec<WaitEntry>,
     pub(super) input: Option<Payload>,
+    /// The number of times that the run was restarted.
+    pub(super) restarts: u32,
     pub(super) revival: Option<Revival>,
     /// Whether the run's status in the store stays waiting or cancelled until an undo begins.
     pub(super) asleep: bool,
@@ -34,7 +36,7 @@ impl Admitted {
     fn alone(run: RunId, records: Vec<Record>, input: Option<Payload>) -> Self {
         let (hold, waits, revival) = (Hold(None), Vec::new(), None);
         let (asleep, cancel, resumes) = (false, false, !records.is_empty());
-        Self { run, hold, now: None, records, waits, input, revival, asleep, cancel, resumes }
+        Self { run, hold, now: None, records, waits, input, restarts: 0, revival, asleep, cancel, resumes }
     }
 }
 
@@ -167,7 +169,8 @@ impl Definition {
         let has_begun = header.status != Status::Queued && (rests || header.changed != now);
         let resumes = has_begun || !records.is_empty() || !waits.is_empty();
         let now = Some(now);
-        Ok(Admitted { run, hold, now, records, waits, input, revival, asleep, cancel, resumes })
+        let restarts = header.restarts;
+        Ok(Admitted { run, hold, now, records, waits, input, restarts, revival, asleep, cancel, resumes })
     }
 
     /// Migrates the journal to the version of the code, and stores it before any other write.
@@ -178,8 +181,9 @@ impl Definition {
             // In the order in which the store returned them.
             let waited = waits.iter().map(|entry| entry.key.clone()).collect();
             let contents = Contents { records, waits, failed_on };
-            // No version of the code has written the journal of a queued run.
-            let is_new = header.status == Status::Queued;
+            // No version of the code has written the journal of a queued run, or of one that was cancelled while queued.
+            let is_new = header.status == Status::Queued
+                || (version == 0 && contents.records.is_empty() && contents.waits.is_empty());
             let contents = if is_new { contents } else { self.migrate(contents, version, run)? };
             if let Some(Writer { store, lease, .. }) = &hold.0 {
                 let rewrite = Rewrite { version: self.version, contents: contents.clone(), waited };

@@ -82,6 +82,12 @@ fn submit(workflow: &'static str, run: Arc<str>, input: &impl Serialize) -> Resu
     Ok(Submit::new(RunId::new(run)?, workflow).input(Input::of(input)?))
 }
 
+/// Returns the deduplication key in the store. It contains the workflow, because the handle of a run of another one would
+/// have the wrong types.
+fn scoped(submit: &Submit, key: &str) -> Arc<str> {
+    format!("{}/{key}", submit.workflow).into()
+}
+
 /// Writes the options that one run and many runs have in common.
 macro_rules! options {
     ($each:ident) => {
@@ -130,18 +136,24 @@ macro_rules! options {
             self.$each(|submit| submit.tag(Arc::clone(&tag)))
         }
 
-        /// Starts no second run while a queued run of the queue has this key: the handle is the one of that run. A run
+        /// Starts no second run while a queued run of the workflow and the queue has this key: the handle is the one of that run. A run
         /// that has begun does not count.
         pub fn deduplicate(self, key: impl Into<Arc<str>>) -> Self {
             let key = key.into();
-            self.$each(|submit| submit.deduplicate(Arc::clone(&key)))
+            self.$each(|submit| {
+                let key = scoped(&submit, &key);
+                submit.deduplicate(key)
+            })
         }
 
-        /// Starts the run after `delay`. If a queued run of the queue has this key, that run gets the new input and
+        /// Starts the run after `delay`. If a queued run of the workflow and the queue has this key, that run gets the new input and
         /// starts after `delay` instead. So many calls in a short time start one run, with the input of the last call.
         pub fn debounce(self, key: impl Into<Arc<str>>, delay: Duration) -> Self {
             let key = key.into();
-            self.$each(|submit| submit.debounce(Arc::clone(&key)).start(Start::In(delay)))
+            self.$each(|submit| {
+                let key = scoped(&submit, &key);
+                submit.debounce(key).start(Start::In(delay))
+            })
         }
 
         /// Never starts the run after `moment`, by the store's clock: it is cancelled instead.

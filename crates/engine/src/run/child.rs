@@ -77,7 +77,8 @@ impl<'r, T, E, X> Child<'r, T, E, X> {
     /// Sets the run id of the child.
     ///
     /// # Default
-    /// The id of this run, a slash, and the key of the step.
+    /// The id of this run, a slash, and the key of the step. If this run was [restarted](crate::RunExt::restart), `%r` and
+    /// the number of restarts follow its id, so that each round has children of its own.
     pub fn id(mut self, run: impl Into<Arc<str>>) -> Self {
         self.id = Some(run.into());
         self
@@ -119,7 +120,10 @@ impl<'r, T, E, X> Child<'r, T, E, X> {
 
     /// Returns the submission of the child.
     fn submit(&self, step: &Key) -> Result<Submit, RunError> {
-        let id = self.id.clone().unwrap_or_else(|| format!("{}/{step}", self.run.id()).into());
+        let id = self.id.clone().unwrap_or_else(|| match outside::restarts(self.run) {
+            0 => format!("{}/{step}", self.run.id()).into(),
+            restarts => format!("{}%r{restarts}/{step}", self.run.id()).into(),
+        });
         let child = RunId::new(id).map_err(|InvalidRunId { bytes, .. }| RunError::TooLarge {
             what: format!("the run id of the child `{step}`").into(),
             bytes,

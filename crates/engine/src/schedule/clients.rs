@@ -134,7 +134,7 @@ impl<S: Dispatch + Clone> ScheduleHandle<S> {
     /// Returns [`ScheduleError::NoSuchSchedule`] if the schedule was deleted, and [`ScheduleError::Store`] if the store
     /// fails.
     pub async fn info(&self) -> Result<ScheduleInfo, ScheduleError> {
-        let (_, stored) = self.stored().await?.ok_or(ScheduleError::NoSuchSchedule)?;
+        let Found { stored, .. } = self.found().await?;
         Ok(ScheduleInfo::of(Arc::clone(&self.name), stored))
     }
 
@@ -144,19 +144,25 @@ impl<S: Dispatch + Clone> ScheduleHandle<S> {
     /// Returns [`ScheduleError::NoSuchSchedule`] if the schedule was deleted, and [`ScheduleError::Store`] if the store
     /// fails.
     pub async fn pause(&self) -> Result<(), ScheduleError> {
-        self.change(|stored, _| stored.paused = true).await
+        self.change(|found, _| {
+            found.stored.paused = true;
+            Ok(())
+        })
+        .await
     }
 
-    /// Resumes a paused schedule. The times that passed during the pause start no runs.
+    /// Resumes a schedule that is paused, or that stopped because its time zone was unknown. The times that passed in
+    /// between start no runs.
     ///
     /// # Errors
-    /// As [`pause`](Self::pause).
+    /// As [`pause`](Self::pause), and [`ScheduleError::UnknownZone`] if the time zone is still unknown.
     pub async fn resume(&self) -> Result<(), ScheduleError> {
-        self.change(|stored, now| {
-            if stored.paused {
+        self.change(|Found { due, stored, .. }, now| {
+            if stored.paused || due.is_none() {
                 stored.paused = false;
-                stored.next = stored.schedule.times(now, 1).ok().and_then(|times| times.first().copied());
+                stored.next = stored.schedule.times(now, 1)?.first().copied();
             }
+            Ok(())
         })
         .await
     }
@@ -167,7 +173,7 @@ impl<S: Dispatch + Clone> ScheduleHandle<S> {
     /// As [`pause`](Self::pause).
     pub async fn trigger(&self) -> Result<RunId, ScheduleError> {
         let now = self.store.now().await?;
-        let (_, stored) = self.stored().await?.ok_or(ScheduleError::NoSuchSchedule)?;
+        let Found { stored, .. } = self.found().await?;
         self.store.submit(vec![stored.submit(&self.name, now)?]).await?;
         Ok(run_id(&self.name, now)?)
     }
@@ -178,7 +184,7 @@ impl<S: Dispatch + Clone> ScheduleHandle<S> {
     /// # Errors
     /// As [`pause`](Self::pause).
     pub async fn backfill(&self, range: Range<Timestamp>) -> Result<Vec<RunId>, ScheduleError> {
-        let (_, stored) = self.stored().await?.ok_or(ScheduleError::NoSuchSchedule)?;
+        let Found { stored, .. } = self.found().await?;
         let before = Timestamp::from_millis(range.start.as_millis().saturating_sub(1));
         let times = stored.schedule.times(before, 1000)?.into_iter().filter(|moment| range.contains(moment));
         let submits: Vec<_> =
@@ -196,14 +202,14 @@ impl<S: Dispatch + Clone> ScheduleHandle<S> {
     /// Returns [`ScheduleError::Store`] if the store fails.
     pub async fn delete(&self) -> Result<bool, ScheduleError> {
         loop {
-            let Some((version, _)) = self.stored().await? else { return Ok(false) };
+            let Some(StoredSchedule { version, .. }) = self.look().await? else { return Ok(false) };
             if self.made(Some(version), None).await? {
                 return Ok(true);
             }
         }
     }
 
-    /// Stores a definition. An equal one stays unchanged, with its state.
+    /// Stores a definition. An equal one stays unchanged, with its state. One that cannot be read is replaced.
     async fn put(&self, mut new: Stored) -> Result<(), ScheduleError> {
         let bytes = self.name.len();
         if !(1..=ScheduleError::MAX_NAME_BYTES).contains(&bytes) {
@@ -212,13 +218,12 @@ impl<S: Dispatch + Clone> ScheduleHandle<S> {
         loop {
             let now = self.store.now().await?;
             new.next = Some(new.schedule.times(now, 1)?.first().copied().ok_or(ScheduleError::Never)?);
-            let (version, put) = match self.stored().await? {
-                None => (None, new.clone()),
-                Some((_, old)) if old.is_like(&new) => return Ok(()),
-                Some((version, old)) => {
-                    let Stored { paused, last, .. } = old;
-                    (Some(version), Stored { paused, last, ..new.clone() })
-                }
+            let found = self.look().await?;
+            let version = found.as_ref().map(|found| found.version);
+            let put = match found.map(|found| (Stored::read(&found), found.due)) {
+                Some((Ok(old), due)) if old.is_like(&new) && (old.paused || due.is_some()) => return Ok(()),
+                Some((Ok(Stored { paused, last, .. }), _)) => Stored { paused, last, ..new.clone() },
+                Some((Err(_), _)) | None => new.clone(),
             };
             if self.made(version, Some(&put)).await? {
                 return Ok(());
@@ -226,26 +231,30 @@ impl<S: Dispatch + Clone> ScheduleHandle<S> {
         }
     }
 
-    async fn change(&self, change: impl Fn(&mut Stored, Timestamp)) -> Result<(), ScheduleError> {
+    async fn change(
+        &self,
+        change: impl Fn(&mut Found, Timestamp) -> Result<(), ScheduleError>,
+    ) -> Result<(), ScheduleError> {
         loop {
             let now = self.store.now().await?;
-            let (version, mut stored) = self.stored().await?.ok_or(ScheduleError::NoSuchSchedule)?;
-            change(&mut stored, now);
-            if self.made(Some(version), Some(&stored)).await? {
+            let mut found = self.found().await?;
+            change(&mut found, now)?;
+            if self.made(Some(found.version), Some(&found.stored)).await? {
                 return Ok(());
             }
         }
     }
 
-    async fn stored(&self) -> Result<Option<(u64, Stored)>, ScheduleError> {
-        let found = self.store.schedules(ScheduleQuery::new().name(Arc::clone(&self.name))).await?.pop();
-        let read = |found: StoredSchedule| {
-            let corrupt = |error: awaitly_core::journal::DecodeError| StoreError::Corrupt {
-                detail: format!("the schedule `{}`: {}", self.name, error.reason).into(),
-            };
-            Ok((found.version, Stored::read(&found).map_err(corrupt)?))
-        };
-        found.map(read).transpose()
+    async fn look(&self) -> Result<Option<StoredSchedule>, StoreError> {
+        Ok(self.store.schedules(ScheduleQuery::new().name(Arc::clone(&self.name))).await?.pop())
+    }
+
+    async fn found(&self) -> Result<Found, ScheduleError> {
+        let found = self.look().await?.ok_or(ScheduleError::NoSuchSchedule)?;
+        let stored = Stored::read(&found).map_err(|error| StoreError::Corrupt {
+            detail: format!("the schedule `{}`: {}", self.name, error.reason).into(),
+        })?;
+        Ok(Found { version: found.version, due: found.due, stored })
     }
 
     /// Changes the stored schedule, if it still has this version. Returns whether it did.
@@ -254,6 +263,13 @@ impl<S: Dispatch + Clone> ScheduleHandle<S> {
         let change = PutSchedule { name: Arc::clone(&self.name), version, put };
         Ok(self.store.put_schedules(vec![change]).await?.pop().unwrap_or(false))
     }
+}
+
+/// A schedule of the store that can be read.
+struct Found {
+    version: u64,
+    due: Option<Timestamp>,
+    stored: Stored,
 }
 
 /// Returns all schedules after `after`, at most 1000.

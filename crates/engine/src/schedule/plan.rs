@@ -52,19 +52,24 @@ pub(super) fn plan(
     Ok(Plan { start, cancel_last, after, due })
 }
 
-/// Returns the times that are due and not too old, and sets the next one.
+/// Returns the times that are due and not too old, and sets the next one. The age of a time counts from its delayed start.
 fn due_times(name: &str, stored: &mut Stored, parsed: &Parsed, now: Timestamp) -> Vec<Timestamp> {
+    let longest = stored.schedule.jitter;
     let oldest = now.before(stored.schedule.catch_up);
     let mut times = Vec::new();
-    // Times that are too old are passed over at once, however many they are.
-    if stored.next.is_some_and(|next| next < oldest) {
-        stored.next = parsed.next(Timestamp::from_millis(oldest.as_millis().saturating_sub(1)));
+    // Times that are too old with any delay are passed over at once, however many they are.
+    if stored.next.is_some_and(|next| next.after(longest) < oldest) {
+        let before = oldest.before(longest);
+        stored.next = parsed.next(Timestamp::from_millis(before.as_millis().saturating_sub(1)));
     }
     while let Some(next) = stored.next.filter(|_| times.len() < MANY) {
-        if next.after(jitter(name, next, stored.schedule.jitter)) > now {
+        let start = next.after(jitter(name, next, longest));
+        if start > now {
             break;
         }
-        times.push(next);
+        if start >= oldest {
+            times.push(next);
+        }
         stored.next = parsed.next(next);
     }
     times
@@ -172,6 +177,18 @@ mod tests {
         let delay = jitter("a", at(60), mins(10));
         assert!(plan("a", &late, at(60).after(delay).before(secs(1)), false).unwrap().start.is_empty());
         assert_eq!(plan("a", &late, at(60).after(delay), false).unwrap().start, [at(60)]);
+    }
+
+    #[test]
+    fn jitter_longer_than_the_catch_up_loses_no_run() {
+        let mut spread = stored(hourly().jitter(mins(50)).catch_up(mins(1)), 60);
+        let mut started = Vec::new();
+        for minute in 60..60 * 21 {
+            let plan = plan("a", &spread, at(minute).after(secs(59)), false).unwrap();
+            started.extend(plan.start);
+            spread = plan.after;
+        }
+        assert_eq!(started, (1..=20).map(|hour| at(hour * 60)).collect::<Vec<_>>());
     }
 
     #[test]

@@ -10,5 +10,6 @@ mod queues;
 mod schedules;
 mod starting;
 mod stopping;
+mod stores;
 mod waiting;
 mod world;

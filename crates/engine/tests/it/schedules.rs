@@ -1,6 +1,6 @@
 use awaitly_core::clock::{days, hours, mins, ms, secs};
-use awaitly_core::journal::{Status, Timestamp};
-use awaitly_core::store::{Operate, RunQuery};
+use awaitly_core::journal::{Payload, Status, Timestamp};
+use awaitly_core::store::{Dispatch, Operate, PutSchedule, RunQuery, ScheduleQuery};
 use awaitly_core::{DurableRun, RunError, step};
 use awaitly_engine::{Client, Contract, Overlap, Schedule, ScheduleError, Worker};
 use awaitly_persistence::MemoryStore;
@@ -180,4 +180,24 @@ async fn tick_starts_due_schedules() {
     tokio::time::sleep(mins(31)).await;
     let ticked = worker(&store).tick(secs(10)).await.unwrap();
     assert_eq!((ticked.executed, ticked.idle), (1, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn schedule_that_cannot_be_read_stops_and_is_repaired() {
+    let (store, client) = begun_at("03-01T00:30:00");
+    let hourly = || client.schedule("s", Schedule::cron("0 * * * *"), REPORT, &1);
+    let handle = hourly().await.unwrap();
+    let stored = store.schedules(ScheduleQuery::new()).await.unwrap().remove(0);
+    let unknown = Payload::from_stored(stored.rule.as_str().replace("UTC", "Mars/Olympus"));
+    assert_ne!(unknown, stored.rule);
+    let change = PutSchedule { name: "s".into(), version: Some(0), put: Some((stored.due, unknown)) };
+    assert_eq!(store.put_schedules(vec![change]).await.unwrap(), [true]);
+    let worker = Worker::new(store.clone()).serve(REPORT, report);
+    work(&worker, tokio::time::sleep(hours(2))).await;
+    assert!(store.list(RunQuery::new()).await.unwrap().items.is_empty());
+    assert!(matches!(handle.resume().await, Err(ScheduleError::UnknownZone { .. })));
+    hourly().await.unwrap();
+    work(&worker, tokio::time::sleep(hours(3))).await;
+    let completed = store.list(RunQuery::new().status(Status::Completed)).await.unwrap();
+    assert!(completed.items.len() >= 2, "{:?}", completed.items);
 }

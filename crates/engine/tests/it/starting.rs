@@ -28,6 +28,49 @@ async fn run_starts_again_with_a_fresh_journal_until_it_returns() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn each_round_has_its_own_children_and_idempotency_keys() {
+    type Failure = awaitly_core::Error<RunError>;
+    const LOOP: Contract<u64, Vec<String>, Failure> = Contract::new("loop");
+    const KEY: Contract<u64, String, RunError> = Contract::new("key");
+    let (store, client) = memory();
+    let body = async |run: DurableRun, round: u64| {
+        let key = run.idempotency_key("charge");
+        let child = step!(run.child(KEY, "child", &round));
+        if round < 2 { Err(run.restart(&(round + 1))) } else { Ok(vec![key, child]) }
+    };
+    let key = async |run: DurableRun, round: u64| Ok(format!("{round} in {}", run.id()));
+    let worker = Worker::new(store).serve(LOOP, body).serve(KEY, key);
+    let run = client.start(LOOP, "shop/a", &0).await.unwrap();
+    let expected = vec!["shop%2Fa%r2/charge".to_owned(), "2 in shop/a%r2/child".to_owned()];
+    assert_eq!(work(&worker, run.result()).await, Ok(expected));
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_that_was_cancelled_in_its_queue_is_retried() {
+    let (store, client) = memory();
+    let run = client.start(SUM, "a", &vec![1, 2]).after(hours(1)).await.unwrap();
+    let _ = run.cancel().await.unwrap();
+    assert!(matches!(run.result().await, Err(RunError::Cancelled { .. })));
+    assert!(run.retry().await.unwrap());
+    let worker = Worker::new(store).serve_with(SUM, |sums| sums.version(3), sum);
+    assert_eq!(work(&worker, run.result()).await, Ok(3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn equal_deduplication_keys_of_two_workflows_do_not_meet() {
+    const OTHER: Contract<Vec<u64>, String, RunError> = Contract::new("other");
+    let (store, client) = memory();
+    let sums = client.start(SUM, "a", &vec![1]).deduplicate("today").await.unwrap();
+    let other = client.start(OTHER, "b", &vec![2]).deduplicate("today").await.unwrap();
+    let again = client.start(SUM, "c", &vec![3]).deduplicate("today").await.unwrap();
+    assert_eq!(again.id(), sums.id());
+    let text = async |_: DurableRun, numbers: Vec<u64>| Ok(format!("{numbers:?}"));
+    let worker = Worker::new(store).serve(SUM, sum).serve(OTHER, text);
+    let results = work(&worker, async { (sums.result().await, other.result().await) }).await;
+    assert_eq!(results, (Ok(1), Ok("[2]".to_owned())));
+}
+
+#[tokio::test(start_paused = true)]
 async fn debounced_calls_start_one_run_with_the_last_input() {
     let (store, client) = memory();
     let begun = tokio::time::Instant::now();

@@ -641,6 +641,7 @@ pub(super) async fn restarted_run_begins_with_a_fresh_journal<S: Dispatch>(store
     );
     assert_eq!((stored, records.len(), waits.len()), (Some(input("two").payload), 0, 0));
     assert_eq!((header.place.priority, header.place.key.as_deref(), header.tags.len()), (5, Some("ann"), 1));
+    assert_eq!(header.restarts, 1);
     assert_eq!(header.created, before.run.header.created);
     let stream = ok("stream", store.stream(&desk.id("a"), "log".into(), 0, 9).await).expect("the run exists");
     assert!(stream.items.is_empty());
@@ -665,7 +666,7 @@ pub(super) async fn imported_run_keeps_its_place<S: Dispatch>(store: &S) {
     let mut stored = desk.stored("a").await;
     assert!(ok("import", store.import(desk.id("paused"), stored.clone()).await));
     assert_eq!(desk.stored("paused").await, stored);
-    (stored.header.paused, stored.header.crashes) = (false, 4);
+    (stored.header.paused, stored.header.crashes, stored.header.restarts) = (false, 4, 2);
     assert!(ok("import", store.import(desk.id("b"), stored.clone()).await));
     assert_eq!(desk.stored("b").await, stored);
     assert_eq!(desk.claimed(9).await, ["b"]);

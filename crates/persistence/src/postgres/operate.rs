@@ -275,6 +275,7 @@ async fn import(
             .bind(header.parent.as_ref().map(|parent| text::stored(&parent.key)))
             .bind((!header.tags.is_empty()).then(|| header.tags.iter().map(|tag| text::stored(tag)).collect::<Vec<_>>()))
             .bind(header.place.unique.as_deref().filter(|_| !header.has_begun()).map(text::stored))
+            .bind(i32::try_from(header.restarts).unwrap_or(i32::MAX))
             .fetch_optional(&mut *transaction)
             .await?;
         let Some(row) = row else { return Ok(false) };

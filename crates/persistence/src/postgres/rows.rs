@@ -75,6 +75,7 @@ pub(super) fn run(row: &PgRow) -> Result<RunRow, Failure> {
         let run = RunId::new(run).map_err(|_| undecodable("parent_run"))?;
         header.parent = Some(Box::new(Parent { run, key: Key::from(key) }));
     }
+    header.restarts = row.try_get::<i32, _>(29)?.unsigned_abs();
     let tags = row.try_get::<Option<Vec<String>>, _>(27)?.unwrap_or_default();
     header.tags = tags.into_iter().map(|tag| text::loaded(tag).into()).collect();
     Ok(RunRow {
@@ -89,10 +90,10 @@ pub(super) fn run(row: &PgRow) -> Result<RunRow, Failure> {
 }
 
 /// The index of the server's time after `run_columns`.
-const NOW: usize = 29;
+const NOW: usize = 30;
 
 /// The index of the run id in a list.
-pub(super) const RUN_ID: usize = 30;
+pub(super) const RUN_ID: usize = 31;
 
 fn place(row: &PgRow) -> Result<Place, sqlx::Error> {
     let mut place = Place::default();

@@ -5,6 +5,7 @@ ALTER TABLE {schema}.runs
     ADD COLUMN parent_run text   COLLATE "C",
     ADD COLUMN parent_key text   COLLATE "C",
     ADD COLUMN tags       text[] COLLATE "C",
+    ADD COLUMN restarts   integer NOT NULL DEFAULT 0,
     -- The deduplication key of a queued run.
     ADD COLUMN unique_key text   COLLATE "C";
 

@@ -82,7 +82,7 @@ statements! {
     delete_streams: "DELETE FROM {schema}.published WHERE run = $1 AND index >= 0";
 
     restart: "UPDATE {schema}.runs SET status = 'queued', version = 0, outcome_kind = NULL, outcome = NULL, error = NULL, \
-        failed_on = '[]', changed_at = $2, wake_at = $2, crashes = 0, rank = $3, start_by = NULL, unique_key = NULL, \
+        failed_on = '[]', changed_at = $2, wake_at = $2, crashes = 0, restarts = restarts + 1, rank = $3, start_by = NULL, unique_key = NULL, \
         input = CASE WHEN $4 THEN $5 ELSE input END, input_fingerprint = CASE WHEN $4 THEN $6 ELSE input_fingerprint END, \
         due_at = CASE WHEN NOT paused THEN $2 END, listed = CASE WHEN paused THEN 4 END, owner = NULL, lease_until = 0 \
         WHERE id = $1";

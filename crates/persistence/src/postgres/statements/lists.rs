@@ -8,7 +8,7 @@ macro_rules! summary_columns {
     () => {
         "id, workflow, version, format, status, NULL::text, NULL::bigint, NULL::smallint, NULL::text, \
          error, failed_on, token, owner, lease_until, created_at, changed_at, wake_at, cancel_requested, \
-         queue, queue_key, priority, rank, start_by, paused, crashes, NULL::text, NULL::text, tags, unique_key, {now}, run_id"
+         queue, queue_key, priority, rank, start_by, paused, crashes, NULL::text, NULL::text, tags, unique_key, restarts, {now}, run_id"
     };
 }
 

@@ -102,7 +102,7 @@ macro_rules! run_columns {
     () => {
         "id, workflow, version, format, status, input, input_fingerprint, outcome_kind, outcome, error, failed_on, \
          token, owner, lease_until, created_at, changed_at, wake_at, cancel_requested, \
-         queue, queue_key, priority, rank, start_by, paused, crashes, parent_run, parent_key, tags, unique_key"
+         queue, queue_key, priority, rank, start_by, paused, crashes, parent_run, parent_key, tags, unique_key, restarts"
     };
 }
 
@@ -365,13 +365,13 @@ statements! {
     import: concat!(
         "INSERT INTO {schema}.runs AS r (run_id, workflow, version, status, input, input_fingerprint, outcome_kind, \
             outcome, error, failed_on, token, lease_until, created_at, changed_at, wake_at, cancel_requested, \
-            queue, queue_key, priority, rank, start_by, paused, crashes, parent_run, parent_key, tags, unique_key, due_at, \
-            listed) \
+            queue, queue_key, priority, rank, start_by, paused, crashes, parent_run, parent_key, tags, restarts, unique_key, \
+            due_at, listed) \
         SELECT r.*, ", due!("NULL::bigint"), ", ", listed!("r.status"), " \
         FROM (SELECT $1::text AS run_id, $2::text, $3::bigint, $4::text AS status, $5::text, $6::bigint, $7::smallint, \
             $8::text, $9::text, $10::text, 1, 0, $11::bigint, $12::bigint AS changed_at, $13::bigint AS wake_at, \
             $14::boolean, $15::text, $16::text, $17::integer, $18::bigint, $19::bigint, $20::boolean AS paused, \
-            $21::integer, $22::text, $23::text, $24::text[], (SELECT $25::text WHERE NOT EXISTS (SELECT 1 \
+            $21::integer, $22::text, $23::text, $24::text[], $26::integer, (SELECT $25::text WHERE NOT EXISTS (SELECT 1 \
                 FROM {schema}.runs u WHERE u.queue = $15 AND u.unique_key = $25))) r \
         ON CONFLICT (run_id) DO NOTHING RETURNING id"
     );
