@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use awaitly_core::extend::claimed;
 use awaitly_core::extend::outside::{self, Errand};
-use awaitly_core::journal::{EncodeError, Key, Outcome, Payload, Refused, Status};
+use awaitly_core::journal::{EncodeError, Header, Key, Outcome, Payload, Refused, Status, Timestamp};
 use awaitly_core::store::{Input, InvalidRunId, RunId, StoreError, Submit, Submitted};
 use awaitly_core::{DurableRun, Error, FromStep, KeepRun, RunError, WaitFor};
 use serde::Serialize;
@@ -173,28 +173,38 @@ async fn wait(
 ) -> Result<Outcome, RunError> {
     let step = outside::key_of(&question);
     let office = office_of(run, &step)?;
-    let was_asked = outside::entry(run, &step).is_some();
+    let asked = outside::entry(run, &step).map(|entry| entry.since);
     let child = submit.run.clone();
     let question = question.request(&Request { child: &child, workflow: &submit.workflow });
     let starting = Arc::clone(&office);
     let begin =
-        Errand::Begin(Box::new(move |_| Box::pin(async move { start(&starting, submit, was_asked).await })));
+        Errand::Begin(Box::new(move |_| Box::pin(async move { start(&starting, submit, asked).await })));
     let outcome = outside::outcome(outside::with_errand(question, begin)).await;
-    if let (Err(RunError::Cancelled { .. }), true, false) = (&outcome, was_asked, is_detached) {
+    if let (Err(RunError::Cancelled { .. }), true, false) = (&outcome, asked.is_some(), is_detached) {
         let cancelled = office.cancel(child).await;
         cancelled.map(drop).map_err(|error| outside::stop(run, RunError::Store(error)))?;
     }
     outcome
 }
 
-/// Submits the child. Returns an outcome if the child has ended already, or cannot be started.
-async fn start(office: &Office, submit: Submit, was_asked: bool) -> Result<Option<Outcome>, StoreError> {
+/// Submits the child. Returns an outcome if the child has ended already, or cannot be started. `asked` is the time at which
+/// an earlier execution asked the question.
+async fn start(
+    office: &Office,
+    submit: Submit,
+    asked: Option<Timestamp>,
+) -> Result<Option<Outcome>, StoreError> {
     let child = submit.run.clone();
     match office.submit(submit).await? {
         Ok(Submitted::Queued | Submitted::Duplicate(_)) => Ok(None),
-        // A retry of the parent has dropped the outcome of the child.
-        Ok(Submitted::Exists(Status::Failed | Status::Cancelled)) if !was_asked => {
-            office.retry(child).await.map(|_| None)
+        Ok(Submitted::Exists(Status::Failed | Status::Cancelled)) => {
+            let header = office.header(child.clone()).await?;
+            match header.filter(|header| asked.is_some_and(|asked| header.changed >= asked)) {
+                Some(header) => Ok(Some(outcome_of(header))),
+                // The child ended before the question was asked: a retry of the parent has dropped its outcome. The
+                // process that asked the question may have died before it retried the child.
+                None => office.retry(child).await.map(|_| None),
+            }
         }
         // The child ended, and its end has not reached the parent: on a store that cannot commit both at once, or
         // because the child is older than the question.
@@ -210,6 +220,11 @@ async fn start(office: &Office, submit: Submit, was_asked: bool) -> Result<Optio
             _ => RunError::InputChanged { what: format!("the child `{child}`").into() },
         }))),
     }
+}
+
+/// Returns the outcome of a failed or cancelled child. A run that was cancelled before it began has none.
+fn outcome_of(header: Header) -> Outcome {
+    header.outcome.unwrap_or_else(|| stopped(&RunError::Cancelled { step: None }))
 }
 
 fn stopped(error: &RunError) -> Outcome {
