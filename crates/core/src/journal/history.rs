@@ -22,6 +22,8 @@ pub(crate) struct History {
 #[derive(Debug)]
 struct Slot {
     found: Option<Found>,
+    /// The position in the journal.
+    at: usize,
     /// Whether a step of this execution has taken the key.
     taken: bool,
     /// Whether the body looked at the outcome without receiving it from a step.
@@ -101,11 +103,11 @@ impl History {
     ///
     /// If a key occurs twice, which no store writes, its last outcome counts.
     pub(crate) fn new(records: Vec<Record>) -> Self {
-        let slot = |record: Record| {
+        let slot = |(at, record): (usize, Record)| {
             let Record { key, outcome, input } = record;
-            (key, Slot { found: Some(Found { outcome, input }), taken: false, seen: false })
+            (key, Slot { found: Some(Found { outcome, input }), at, taken: false, seen: false })
         };
-        Self { recorded: records.into_iter().map(slot).collect(), ..Self::default() }
+        Self { recorded: records.into_iter().enumerate().map(slot).collect(), ..Self::default() }
     }
 
     /// Takes the next free key of `name`: first the name itself, then `name#2`, and so on.
@@ -162,6 +164,12 @@ impl History {
     pub(crate) fn knows(&self, key: &str) -> bool {
         let recorded = self.recorded.get(key).is_some_and(|slot| slot.taken || slot.seen);
         recorded || self.fresh.contains(key)
+    }
+
+    /// Returns whether earlier executions recorded an outcome under `key` after the outcomes under all of `others`.
+    pub(crate) fn is_recorded_after(&self, key: &str, others: &[Key]) -> bool {
+        let at = |key: &str| self.recorded.get(key).map(|slot| slot.at);
+        at(key).is_some_and(|last| others.iter().all(|other| at(other).is_some_and(|at| at < last)))
     }
 
     fn slot(&mut self, key: &str) -> Option<&mut Slot> {
@@ -231,6 +239,17 @@ mod tests {
         assert_eq!(history.recall("charge").unwrap().outcome, record("charge", 2).outcome);
         assert_eq!(history.recall("ship"), None);
         assert_eq!(history.take_name(&"charge".into()), Taken::New("charge".into()));
+    }
+
+    #[test]
+    fn later_record_is_after_the_earlier_ones() {
+        let history = History::new(vec![record("reserve", 1), record("charge", 2), record("ship", 3)]);
+        let is_after = |key, others: &[&'static str]| {
+            let others: Vec<_> = others.iter().map(|key| Key::from(*key)).collect();
+            history.is_recorded_after(key, &others)
+        };
+        assert!(is_after("ship", &["charge", "reserve"]) && is_after("charge", &["reserve"]));
+        assert!(!is_after("charge", &["ship"]) && !is_after("ship", &["mail"]) && !is_after("mail", &["ship"]));
     }
 
     #[test]

@@ -72,6 +72,11 @@ impl Keys {
         lock(self.earlier()?).peek(key).cloned()
     }
 
+    /// Returns whether earlier executions recorded an outcome under `key` after the outcomes under all of `others`.
+    pub(crate) fn is_recorded_after(&self, key: &Key, others: &[Key]) -> bool {
+        self.earlier().is_some_and(|history| lock(history).is_recorded_after(key, others))
+    }
+
     /// Returns the history, if an earlier execution may have recorded an outcome in it.
     fn earlier(&self) -> Option<&Mutex<History>> {
         self.recorded.as_ref().filter(|_| self.resumed)

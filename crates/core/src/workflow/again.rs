@@ -15,6 +15,12 @@ pub(super) fn next(retry: &Retry, ending: &Ending, shared: &Shared) -> Option<Re
     }
     let now = shared.time.stamp();
     let earlier = shared.keys.peek(&Key::RUN_RETRIES).as_ref().and_then(Outcome::as_retrying);
+    // An earlier execution died after it had counted this failure, which the journal has repeated now. A step that fails
+    // again has a new record, because the start of a retry drops the old one.
+    let failed_on = &ending.failed_on;
+    if !failed_on.is_empty() && shared.keys.is_recorded_after(&Key::RUN_RETRIES, failed_on) {
+        return earlier;
+    }
     let attempts = earlier.map_or(0, |earlier| earlier.attempts).saturating_add(1);
     let previous = Duration::from_millis(earlier.map_or(0, |earlier| earlier.delay_ms));
     let delay =

@@ -3,10 +3,13 @@ use std::future::IntoFuture;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use awaitly_core::clock::secs;
 use awaitly_core::extend::claimed;
 use awaitly_core::extend::outside::{self, Errand};
-use awaitly_core::journal::{EncodeError, Key, Outcome, Payload, Refused, Status};
+use awaitly_core::journal::{EncodeError, Header, Key, Outcome, Payload, Refused, Status, Timestamp};
 use awaitly_core::store::{Input, InvalidRunId, RunId, StoreError, Submit, Submitted};
 use awaitly_core::{DurableRun, Error, FromStep, KeepRun, RunError, WaitFor};
 use serde::Serialize;
@@ -74,7 +77,8 @@ impl<'r, T, E, X> Child<'r, T, E, X> {
         }
     }
 
-    /// Sets the run id of the child.
+    /// Sets the run id of the child. If another run or a client has started a run with this id, workflow and input, this
+    /// run waits for that one: it looks every ten seconds whether it has ended.
     ///
     /// # Default
     /// The id of this run, a slash, and the key of the step. If this run was [restarted](crate::RunExt::restart), `%r` and
@@ -168,6 +172,9 @@ where
     }
 }
 
+/// The time between two looks at a child that another run or a client started.
+const LOOK_AGAIN: Duration = secs(10);
+
 /// Starts the child if it was not started yet, and returns its outcome.
 async fn wait(
     run: &DurableRun,
@@ -177,36 +184,54 @@ async fn wait(
 ) -> Result<Outcome, RunError> {
     let step = outside::key_of(&question);
     let office = office_of(run, &step)?;
-    let was_asked = outside::entry(run, &step).is_some();
+    let asked = outside::entry(run, &step).map(|entry| entry.since);
     let child = submit.run.clone();
     let question = question.request(&Request { child: &child, workflow: &submit.workflow });
-    let starting = Arc::clone(&office);
-    let begin =
-        Errand::Begin(Box::new(move |_| Box::pin(async move { start(&starting, submit, was_asked).await })));
+    let (starting, foreign) = (Arc::clone(&office), Arc::new(AtomicBool::new(false)));
+    let is_foreign = Arc::clone(&foreign);
+    let begin = Errand::Begin(Box::new(move |_| {
+        Box::pin(async move { start(&starting, submit, asked, &is_foreign).await })
+    }));
     let outcome = outside::outcome(outside::with_errand(question, begin)).await;
-    if let (Err(RunError::Cancelled { .. }), true, false) = (&outcome, was_asked, is_detached) {
+    if matches!(outcome, Err(RunError::Waiting { .. })) && foreign.load(Ordering::Relaxed) {
+        outside::wake_at(run, &step, outside::time(run).after(LOOK_AGAIN));
+    }
+    if let (Err(RunError::Cancelled { .. }), true, false) = (&outcome, asked.is_some(), is_detached) {
         let cancelled = office.cancel(child).await;
         cancelled.map(drop).map_err(|error| outside::stop(run, RunError::Store(error)))?;
     }
     outcome
 }
 
-/// Submits the child. Returns an outcome if the child has ended already, or cannot be started.
-async fn start(office: &Office, submit: Submit, was_asked: bool) -> Result<Option<Outcome>, StoreError> {
-    let child = submit.run.clone();
+/// Submits the child. Returns an outcome if the child has ended already, or cannot be started. `asked` is the time at which
+/// an earlier execution asked the question. Sets `is_foreign` if the child has not ended and another run or a client
+/// started it, so that its end does not answer this run.
+async fn start(
+    office: &Office,
+    submit: Submit,
+    asked: Option<Timestamp>,
+    is_foreign: &AtomicBool,
+) -> Result<Option<Outcome>, StoreError> {
+    let (child, parent) = (submit.run.clone(), submit.parent.clone());
     match office.submit(submit).await? {
         Ok(Submitted::Queued | Submitted::Duplicate(_)) => Ok(None),
-        // A retry of the parent has dropped the outcome of the child.
-        Ok(Submitted::Exists(Status::Failed | Status::Cancelled)) if !was_asked => {
-            office.retry(child).await.map(|_| None)
+        Ok(Submitted::Exists(Status::Failed | Status::Cancelled)) => {
+            let header = office.header(child.clone()).await?;
+            match header.filter(|header| asked.is_some_and(|asked| header.changed >= asked)) {
+                Some(header) => Ok(Some(outcome_of(header))),
+                // The child ended before the question was asked: a retry of the parent has dropped its outcome. The
+                // process that asked the question may have died before it retried the child.
+                None => office.retry(child).await.map(|_| None),
+            }
         }
-        // The child ended, and its end has not reached the parent: on a store that cannot commit both at once, or
-        // because the child is older than the question.
-        Ok(Submitted::Exists(status)) if status.has_ended() => {
+        // The child may have ended, although its end has not reached the parent: on a store that cannot commit both at
+        // once, or because the child is older than the question.
+        Ok(Submitted::Exists(_)) => {
             let header = office.header(child).await?;
-            Ok(header.and_then(|header| header.outcome))
+            let is_ours = header.as_ref().is_none_or(|header| header.parent.as_deref() == parent.as_ref());
+            is_foreign.store(!is_ours, Ordering::Relaxed);
+            Ok(header.filter(|header| header.status.has_ended()).map(outcome_of))
         }
-        Ok(Submitted::Exists(_)) => Ok(None),
         Err(refused) => Ok(Some(stopped(&match refused {
             Refused::OtherWorkflow { workflow } => {
                 RunError::OtherWorkflow { run: (*child).into(), workflow: (*workflow).into() }
@@ -214,6 +239,11 @@ async fn start(office: &Office, submit: Submit, was_asked: bool) -> Result<Optio
             _ => RunError::InputChanged { what: format!("the child `{child}`").into() },
         }))),
     }
+}
+
+/// Returns the outcome of a child that has ended. A run that was cancelled before it began has none.
+fn outcome_of(header: Header) -> Outcome {
+    header.outcome.unwrap_or_else(|| stopped(&RunError::Cancelled { step: None }))
 }
 
 fn stopped(error: &RunError) -> Outcome {

@@ -88,6 +88,9 @@ impl<S: Dispatch + Clone> IntoFuture for Scheduling<S> {
     }
 }
 
+/// The largest number of runs that [`ScheduleHandle::backfill`] starts.
+const MOST_BACKFILLED: usize = 1000;
+
 /// A handle of one schedule. A clone is cheap. Dropping it does not affect the schedule.
 ///
 /// # Examples
@@ -186,9 +189,12 @@ impl<S: Dispatch + Clone> ScheduleHandle<S> {
     pub async fn backfill(&self, range: Range<Timestamp>) -> Result<Vec<RunId>, ScheduleError> {
         let Found { stored, .. } = self.found().await?;
         let before = Timestamp::from_millis(range.start.as_millis().saturating_sub(1));
-        let times = stored.schedule.times(before, 1000)?.into_iter().filter(|moment| range.contains(moment));
+        let times: Vec<_> = {
+            let parsed = stored.schedule.rule.parsed()?;
+            parsed.after(before).take_while(|moment| *moment < range.end).take(MOST_BACKFILLED).collect()
+        };
         let submits: Vec<_> =
-            times.map(|moment| stored.submit(&self.name, moment)).collect::<Result<_, _>>()?;
+            times.into_iter().map(|moment| stored.submit(&self.name, moment)).collect::<Result<_, _>>()?;
         let ids = submits.iter().map(|submit| submit.run.clone()).collect();
         if !submits.is_empty() {
             self.store.submit(submits).await?;

@@ -80,6 +80,21 @@ async fn failed_child_fails_its_step_and_is_retried_with_its_parent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn child_that_a_client_or_another_run_started_is_awaited() {
+    const SHARED: Contract<String, u64, Error<Failure>> = Contract::new("shared");
+    let (store, client) = memory();
+    let shared = async |run: DurableRun, id: String| Ok(step!(run.child(PART, "part", &1).id(id)));
+    let worker = Worker::new(store).serve(SHARED, shared).serve(PART, part);
+    client.start(PART, "free", &1).await.unwrap();
+    let runs = [("a", "free"), ("b", "common"), ("c", "common")];
+    let runs = runs.map(|(run, child)| (run, child.to_owned()));
+    let runs = client.start_many(SHARED, runs).await.unwrap();
+    let results = join_all(runs.iter().map(|run| run.as_ref().unwrap().result()));
+    let results = tokio::time::timeout(hours(2), work(&worker, results)).await.expect("no run is stuck");
+    assert_eq!(results, [Ok(10), Ok(10), Ok(10)]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn children_run_at_once() {
     const BOTH: Contract<(), u64, Error<Failure>> = Contract::new("both");
     let (store, client) = memory();
