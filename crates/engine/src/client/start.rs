@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use awaitly_core::journal::{EncodeError, Refused, Timestamp};
-use awaitly_core::store::{Dispatch, Input, InvalidRunId, RunId, Start, StoreError, Submit, Submitted};
+use awaitly_core::store::{
+    Dispatch, Input, InvalidRunId, RunId, Start, StoreError, Submit, SubmitWithin, Submitted,
+};
 use serde::Serialize;
 
 use super::{Client, RunHandle};
@@ -200,6 +202,49 @@ impl<S: Dispatch + Clone, T, E, X> StartMany<S, T, E, X> {
     }
 }
 
+impl<S: Dispatch + Clone, T, E, X> Starting<S, T, E, X> {
+    /// Starts the run within the transaction that is open on `connection`: the run begins to exist when the application
+    /// commits its own writes, and never if it rolls them back. So no order is without its run, and no run without its
+    /// order. On PostgreSQL, the connection is a `sqlx::Transaction` or a `PgConnection`, to the database of the store.
+    ///
+    /// # Errors
+    /// Fails with [`StartError`]. After an error, roll the transaction back.
+    ///
+    /// # Cancel safety
+    /// If the future is dropped, roll the transaction back.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use awaitly_core::RunError;
+    /// use awaitly_engine::{Client, Contract};
+    /// use awaitly_persistence::PostgresStore;
+    ///
+    /// const CHECKOUT: Contract<i64, (), RunError> = Contract::new("checkout");
+    ///
+    /// async fn place_order(
+    ///     pool: &sqlx::PgPool,
+    ///     client: &Client<PostgresStore>,
+    ///     order: i64,
+    /// ) -> Result<(), Box<dyn std::error::Error>> {
+    ///     let mut transaction = pool.begin().await?;
+    ///     sqlx::query("INSERT INTO orders (id) VALUES ($1)").bind(order).execute(&mut *transaction).await?;
+    ///     client.start(CHECKOUT, format!("order-{order}"), &order).within(&mut transaction).await?;
+    ///     Ok(transaction.commit().await?)
+    /// }
+    /// # fn main() {}
+    /// ```
+    pub async fn within<C: ?Sized>(self, connection: &mut C) -> Result<RunHandle<S, T, E, X>, StartError>
+    where
+        S: SubmitWithin<C>,
+    {
+        let Self { client, submit, .. } = self;
+        let submit = submit?;
+        let run = submit.run.clone();
+        let result = client.store.submit_within(connection, vec![submit]).await?.pop();
+        started(client, run, result)
+    }
+}
+
 impl<S: Dispatch + Clone, T: 'static, E: 'static, X: 'static> IntoFuture for Starting<S, T, E, X> {
     type Output = Result<RunHandle<S, T, E, X>, StartError>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
@@ -209,12 +254,22 @@ impl<S: Dispatch + Clone, T: 'static, E: 'static, X: 'static> IntoFuture for Sta
         Box::pin(async move {
             let submit = submit?;
             let run = submit.run.clone();
-            match client.store.submit(vec![submit]).await?.pop() {
-                Some(Err(refused)) => Err(StartError::refused(&run, refused)),
-                Some(Ok(Submitted::Duplicate(found))) => Ok(RunHandle::new(client, found)),
-                Some(Ok(Submitted::Queued | Submitted::Exists(_))) | None => Ok(RunHandle::new(client, run)),
-            }
+            let result = client.store.submit(vec![submit]).await?.pop();
+            started(client, run, result)
         })
+    }
+}
+
+/// Returns the handle of a submitted run.
+fn started<S: Dispatch + Clone, T, E, X>(
+    client: Client<S>,
+    run: RunId,
+    result: Option<Result<Submitted, Refused>>,
+) -> Result<RunHandle<S, T, E, X>, StartError> {
+    match result {
+        Some(Err(refused)) => Err(StartError::refused(&run, refused)),
+        Some(Ok(Submitted::Duplicate(found))) => Ok(RunHandle::new(client, found)),
+        Some(Ok(Submitted::Queued | Submitted::Exists(_))) | None => Ok(RunHandle::new(client, run)),
     }
 }
 
@@ -233,11 +288,7 @@ impl<S: Dispatch + Clone, T: 'static, E: 'static, X: 'static> IntoFuture for Sta
             let mut results = results.into_iter();
             let started = runs.into_iter().map(|run| {
                 let run = run?;
-                match results.next() {
-                    Some(Err(refused)) => Err(StartError::refused(&run, refused)),
-                    Some(Ok(Submitted::Duplicate(found))) => Ok(RunHandle::new(client.clone(), found)),
-                    Some(Ok(_)) | None => Ok(RunHandle::new(client.clone(), run)),
-                }
+                started(client.clone(), run, results.next())
             });
             Ok(started.collect())
         })

@@ -8,8 +8,8 @@ use awaitly_core::dispatch::Queue;
 use awaitly_core::journal::Status;
 use awaitly_core::store::{Cancelled, Dispatch, Owner, RunQuery};
 use awaitly_core::{DurableRun, Error, Retry, RunError, step};
-use awaitly_engine::{Client, Contract, Finding, Follow, RunExt, Schedule, Worker};
-use awaitly_persistence::{MemoryStore, PostgresOptions};
+use awaitly_engine::{Client, Contract, Finding, Follow, RunExt, Schedule, StartError, Worker};
+use awaitly_persistence::{MemoryStore, PostgresOptions, PostgresStore};
 use futures_util::future::{join, join_all};
 
 use crate::world::Gauge;
@@ -172,9 +172,36 @@ async fn postgres() {
     let open = || PostgresOptions::new().schema(&*schema).connections(3).connect(&url);
     let (one, other) = (open().await.unwrap(), open().await.unwrap());
     works_on(one.clone(), other.clone()).await;
+    starts_with_the_transaction(&url, one.clone()).await;
     one.close().await.unwrap();
     other.close().await.unwrap();
     let drop = format!("DROP SCHEMA {schema} CASCADE");
     let psql = std::process::Command::new("psql").args([&url, "-qc", &drop]).status();
     assert!(psql.unwrap().success());
+}
+
+/// A run starts if and only if the application commits.
+async fn starts_with_the_transaction(url: &str, store: PostgresStore) {
+    let pool = sqlx::PgPool::connect(url).await.unwrap();
+    let client = Client::new(store.clone());
+    client.set_queue(Queue::new("fair").fair()).await.unwrap();
+    for queue in ["", "fair"] {
+        let id = |name: &str| format!("{name} in {queue:?}");
+        let start = |name| client.start(PART, id(name), &4).queue(queue).key("ann");
+        let mut committed = pool.begin().await.unwrap();
+        let run = start("committed").within(&mut committed).await.unwrap();
+        assert!(matches!(run.state().await, Err(RunError::NoSuchRun { .. })), "not yet");
+        start("committed").within(&mut *committed).await.unwrap();
+        let changed = client.start(PART, id("committed"), &5).within(&mut committed).await;
+        assert!(matches!(changed, Err(StartError::InputChanged { .. })), "{changed:?}");
+        let mut rolled_back = pool.begin().await.unwrap();
+        let never = start("rolled back").queue("").within(&mut rolled_back).await.unwrap();
+        rolled_back.rollback().await.unwrap();
+        committed.commit().await.unwrap();
+        assert!(matches!(never.state().await, Err(RunError::NoSuchRun { .. })));
+        let worker = worker(store.clone(), &World::default());
+        let done = async { assert_eq!(run.result().await, Ok(40)) };
+        worker.run_until(done).await.unwrap();
+    }
+    pool.close().await;
 }

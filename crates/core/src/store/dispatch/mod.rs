@@ -6,6 +6,7 @@ mod published;
 mod queues;
 mod schedules;
 mod submit;
+mod within;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ pub use published::{Publish, StreamPart};
 pub use queues::{Configure, Pausing, QueueState, Reschedule};
 pub use schedules::{PutSchedule, ScheduleQuery, StoredSchedule};
 pub use submit::{Start, Submit, Submitted, Unique};
+pub use within::SubmitWithin;
 
 use super::{Lease, Operate, RunId, StoreError};
 use crate::dispatch::Queue;

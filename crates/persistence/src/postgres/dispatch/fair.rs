@@ -19,21 +19,30 @@ pub(super) async fn add(
     channel: &str,
     runs: &[Run<'_>],
 ) -> Result<(), Error> {
-    let mut ids = HashSet::new();
-    let runs: Vec<_> = runs.iter().filter(|(run, _)| ids.insert(&run.run)).copied().collect();
     let added: Result<(), Failure> = in_transaction!(BEGIN, connection, transaction => {
-        let places = runs.iter().map(|(run, _)| (&run.queue, run.key.as_deref()));
-        let mut keys = Keys::lock(&mut transaction, statements, places.map(|(queue, key)| key_of(queue, key))).await?;
-        let now = keys.now;
-        let places: Vec<_> = runs.iter().map(|(run, _)| keys.rank(run.place(now))).collect();
-        submit::insert(&mut transaction, &statements.submitting.add_ranked, channel, &runs, &places).await?;
-        keys.keep(&mut transaction, statements).await?;
-        Ok(())
+        Ok(add_within(&mut transaction, statements, channel, runs).await?)
     });
     added.map_err(|failure| match failure {
         Failure::Postgres(error) => error,
         Failure::Refused(_) => Error::RowNotFound,
     })
+}
+
+/// Adds runs, as [`add`] does, in the open transaction.
+pub(super) async fn add_within(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    channel: &str,
+    runs: &[Run<'_>],
+) -> Result<(), Error> {
+    let mut ids = HashSet::new();
+    let runs: Vec<_> = runs.iter().filter(|(run, _)| ids.insert(&run.run)).copied().collect();
+    let places = runs.iter().map(|(run, _)| key_of(&run.queue, run.key.as_deref()));
+    let mut keys = Keys::lock(connection, statements, places).await?;
+    let now = keys.now;
+    let places: Vec<_> = runs.iter().map(|(run, _)| keys.rank(run.place(now))).collect();
+    submit::insert(connection, &statements.submitting.add_ranked, channel, &runs, &places).await?;
+    keys.keep(connection, statements).await
 }
 
 /// The keys of fair queues, whose rows are locked.

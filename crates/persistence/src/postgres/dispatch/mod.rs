@@ -20,6 +20,7 @@ mod special;
 mod submit;
 mod take;
 mod vacuum;
+mod within;
 
 use std::sync::Arc;
 

@@ -55,15 +55,46 @@ pub(in crate::postgres) async fn submit(
 ) -> Result<Vec<Vec<Result<Submitted, Refused>>>, Error> {
     let runs = submissions.iter().flat_map(|one| one.batch.iter().map(|run| (run, one.nonce)));
     let runs: Vec<Run<'_>> = runs.collect();
+    let mut results = add_all(connection, statements, channel, &runs, Commit::Each).await?.into_iter();
+    Ok(submissions.iter().map(|one| results.by_ref().take(one.batch.len()).collect()).collect())
+}
+
+/// Adds runs within the transaction of the connection.
+pub(super) async fn within(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    channel: &str,
+    batch: &[Submit],
+) -> Result<Vec<Result<Submitted, Refused>>, Error> {
+    let nonce = nonce();
+    let runs: Vec<Run<'_>> = batch.iter().map(|run| (run, nonce)).collect();
+    add_all(connection, statements, channel, &runs, Commit::ByCaller).await
+}
+
+/// The commits of a submission.
+#[derive(Debug, Clone, Copy)]
+enum Commit {
+    /// Each statement or group of statements commits.
+    Each,
+    /// The caller commits its open transaction.
+    ByCaller,
+}
+
+async fn add_all(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    channel: &str,
+    runs: &[Run<'_>],
+    commit: Commit,
+) -> Result<Vec<Result<Submitted, Refused>>, Error> {
     let mut results = Vec::with_capacity(runs.len());
-    let mut rest = &runs[..];
+    let mut rest = runs;
     while !rest.is_empty() {
         let (chunk, after) = rest.split_at(fitting(rest));
-        results.extend(add(connection, statements, channel, chunk).await?);
+        results.extend(add(connection, statements, channel, chunk, commit).await?);
         rest = after;
     }
-    let mut results = results.into_iter();
-    Ok(submissions.iter().map(|one| results.by_ref().take(one.batch.len()).collect()).collect())
+    Ok(results)
 }
 
 /// Returns the number of runs that one statement adds.
@@ -81,6 +112,7 @@ async fn add(
     statements: &Statements,
     channel: &str,
     runs: &[Run<'_>],
+    commit: Commit,
 ) -> Result<Vec<Result<Submitted, Refused>>, Error> {
     let submitting = &statements.submitting;
     if insert(connection, &submitting.add, channel, runs, &[]).await? == runs.len() {
@@ -91,7 +123,10 @@ async fn add(
         runs.iter().filter(|(run, _)| !existing.contains_key(&*text::stored(&run.run))).copied().collect();
     if !missing.is_empty() {
         // Their queues are fair.
-        fair::add(connection, statements, channel, &missing).await?;
+        match commit {
+            Commit::Each => fair::add(connection, statements, channel, &missing).await?,
+            Commit::ByCaller => fair::add_within(connection, statements, channel, &missing).await?,
+        }
         existing.extend(self::existing(connection, statements, &missing).await?);
     }
     let missing: Vec<_> =
