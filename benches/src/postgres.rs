@@ -17,7 +17,8 @@ use awaitly::{DurableRun, RunError, Workflow, step};
 use crate::durable::Ours;
 use crate::measure::{median, runtime};
 use crate::row::Row;
-use schema::Schema;
+pub(crate) use floor::Floor;
+pub(crate) use schema::{Schema, url};
 
 const TURNS: usize = 7;
 
@@ -25,7 +26,7 @@ const TURNS: usize = 7;
 const LOADS: [(u64, u64); 2] = [(16, 400), (256, 150)];
 
 pub(crate) fn measure() -> Result<Vec<Row>> {
-    let url = schema::url()?;
+    let url = url()?;
     runtime()?.block_on(async {
         let mut rows = vec![sequential::measure(&url).await?];
         rows.extend(concurrent(&url).await?);
@@ -73,7 +74,7 @@ async fn floor_steps_per_second(url: &str, runs: u64, steps: u64) -> Result<f64>
 
 /// This library, on a schema of its own.
 pub(crate) async fn steps_per_second(runs: u64, steps: u64) -> Result<f64> {
-    let schema = Schema::make(&schema::url()?).await?;
+    let schema = Schema::make(&url()?).await?;
     let store = schema.store().await?;
     let rate = Ours::steps_per_second_on(store.clone(), runs, steps).await?;
     store.close().await?;

@@ -9,13 +9,13 @@ const INSERT: &str = "INSERT INTO {s}.steps (run, token, recorded_at, input_fing
      VALUES ($1, 1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint, NULL, 0, $2, $3)";
 
 /// A connection with a prepared insert.
-pub(super) struct Floor {
+pub(crate) struct Floor {
     connection: PgConnection,
     insert: String,
 }
 
 impl Floor {
-    pub(super) async fn connect(schema: &Schema) -> Result<Self> {
+    pub(crate) async fn connect(schema: &Schema) -> Result<Self> {
         let mut floor = Self { connection: schema.connection().await?, insert: schema.sql(INSERT).0 };
         // Prepared before the time is taken.
         floor.insert(i64::MIN, 0).await?;
@@ -25,7 +25,7 @@ impl Floor {
     }
 
     /// One row of what a store keeps of a step, in a commit of its own. The store gives no negative run.
-    pub(super) async fn insert(&mut self, run: i64, step: u64) -> Result<(), sqlx::Error> {
+    pub(crate) async fn insert(&mut self, run: i64, step: u64) -> Result<(), sqlx::Error> {
         sqlx::query(AssertSqlSafe(self.insert.as_str()))
             .bind(run)
             .bind(format!("call#{step}"))
@@ -35,13 +35,13 @@ impl Floor {
         Ok(())
     }
 
-    pub(super) async fn close(self) -> Result<()> {
+    pub(crate) async fn close(self) -> Result<()> {
         Ok(self.connection.close().await?)
     }
 }
 
 /// The rows that `runs` connections get committed, one after the other each.
-pub(super) async fn steps_per_second(schema: &Schema, runs: u64, steps: u64) -> Result<f64> {
+pub(crate) async fn steps_per_second(schema: &Schema, runs: u64, steps: u64) -> Result<f64> {
     let mut floors = Vec::new();
     for _ in 0..runs {
         floors.push(Floor::connect(schema).await?);

@@ -3,41 +3,41 @@ use awaitly::persistence::{PostgresOptions, PostgresStore};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 /// The server to measure on.
-pub(super) fn url() -> Result<String> {
+pub(crate) fn url() -> Result<String> {
     std::env::var("AWAITLY_POSTGRES_URL").context(
         "to measure on PostgreSQL, name a server in AWAITLY_POSTGRES_URL, or call `cargo xtask bench`",
     )
 }
 
 /// A schema of its own on the server.
-pub(super) struct Schema {
+pub(crate) struct Schema {
     url: String,
-    pub(super) name: String,
+    pub(crate) name: String,
 }
 
 impl Schema {
-    pub(super) async fn make(url: &str) -> Result<Self> {
+    pub(crate) async fn make(url: &str) -> Result<Self> {
         let name = format!("awaitly_bench_{:016x}", fastrand::u64(..));
         let schema = Self { url: url.to_owned(), name };
         schema.store().await?.close().await?;
         Ok(schema)
     }
 
-    pub(super) async fn store(&self) -> Result<PostgresStore> {
+    pub(crate) async fn store(&self) -> Result<PostgresStore> {
         Ok(PostgresOptions::new().schema(self.name.as_str()).connect(&self.url).await?)
     }
 
-    pub(super) async fn connection(&self) -> Result<PgConnection> {
+    pub(crate) async fn connection(&self) -> Result<PgConnection> {
         Ok(PgConnection::connect(&self.url).await?)
     }
 
     /// A statement with the schema in the place of `{s}`.
-    pub(super) fn sql(&self, sql: &str) -> AssertSqlSafe<String> {
+    pub(crate) fn sql(&self, sql: &str) -> AssertSqlSafe<String> {
         AssertSqlSafe(sql.replace("{s}", &self.name))
     }
 
     /// The run `run` with that many recorded steps.
-    pub(super) async fn fill(&self, recorded: u64) -> Result<()> {
+    pub(crate) async fn fill(&self, recorded: u64) -> Result<()> {
         let mut connection = self.connection().await?;
         let run = "INSERT INTO {s}.runs (run_id, workflow, version, status, token, lease_until, created_at, changed_at) \
                    VALUES ('run', 'bench', 1, 'running', 1, 0, 1, 1)";
@@ -49,7 +49,7 @@ impl Schema {
         Ok(connection.close().await?)
     }
 
-    pub(super) async fn drop(self) -> Result<()> {
+    pub(crate) async fn drop(self) -> Result<()> {
         let mut connection = self.connection().await?;
         connection.execute(self.sql("DROP SCHEMA {s} CASCADE")).await?;
         Ok(connection.close().await?)

@@ -1,6 +1,8 @@
 //! Whole runs through the engine: a client starts them, and a worker of the same process claims, executes and finishes
 //! them, on every store.
 
+mod postgres;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -23,7 +25,9 @@ const BATCH: u64 = 1000;
 pub(crate) fn measure() -> Result<Vec<Row>> {
     runtime()?.block_on(async {
         let rate = runs_per_second(MemoryStore::new(), 200_000, Steps::None).await?;
-        Ok(vec![Row::plain("empty runs/s, memory", rate, "runs/s")])
+        let mut rows = vec![Row::plain("empty runs/s, memory", rate, "runs/s")];
+        rows.extend(postgres::measure().await?);
+        Ok(rows)
     })
 }
 
