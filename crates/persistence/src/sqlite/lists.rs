@@ -3,14 +3,15 @@
 
 use std::cmp::Reverse;
 
-use awaitly_core::journal::{Key, Status, Timestamp};
-use awaitly_core::store::{Page, RunQuery, RunSummary, WaitQuery, Waiting};
-use rusqlite::{Connection, named_params};
+use awaitly_core::journal::{Header, Key, Status, Timestamp};
+use awaitly_core::store::{Due, DueQuery, Page, RunQuery, RunSummary, WaitQuery, Waiting};
+use rusqlite::{Connection, Rows, named_params};
 
-use super::checksum::{WAIT, run_columns, wait_columns};
 use super::clock::{millis, remaining};
+use super::columns::WAIT;
 use super::error::Failure;
-use super::rows::{self, RunRow};
+use super::rows;
+use super::runs::{Ready, RunRow, run_row_at};
 use crate::limits;
 
 /// Large columns are not read.
@@ -18,8 +19,8 @@ macro_rules! runs {
     ($of:literal) => {
         concat!(
             "SELECT ",
-            run_columns!(""),
-            ", checksum FROM awaitly_runs WHERE ",
+            run_row!(""),
+            " FROM awaitly_runs WHERE ",
             $of,
             " AND id < :before \
             AND (:workflow IS NULL OR workflow = :workflow) \
@@ -38,6 +39,23 @@ const RUNS: &str = runs!(":status IS NULL");
 /// Selects the runs with one status by its index. In a combined statement, SQLite would scan the whole table.
 const RUNS_BY_STATUS: &str = runs!("status = :status");
 
+/// Selects due runs by the index of their times.
+macro_rules! due {
+    ($of:literal) => {
+        concat!(
+            "SELECT ",
+            run_row!(""),
+            " FROM awaitly_runs WHERE ready = ?1 AND due_at <= ?2",
+            $of,
+            " ORDER BY due_at LIMIT ?3"
+        )
+    };
+}
+
+const DUE: &str = due!("");
+
+const DUE_OF: &str = due!(" AND workflow = ?4");
+
 /// The questions, each with its run.
 macro_rules! waiting {
     ($of:literal) => {
@@ -45,8 +63,8 @@ macro_rules! waiting {
             "SELECT ",
             wait_columns!("w."),
             ", w.checksum, ",
-            run_columns!("r."),
-            ", r.checksum FROM ",
+            run_row!("r."),
+            " FROM ",
             $of
         )
     };
@@ -113,11 +131,41 @@ fn runs_of(
         ":limit": sql_limit(query.page_limit()),
     })?;
     while let Some(row) = rows.next()? {
-        let run = rows::header(row, 0)?;
+        let run = run_row_at(row, 0)?;
         // Only the writer knows which owners are alive, so here a lease lasts until it expires.
         let remaining = run.held.as_ref().map(|held| remaining(now, held.until));
         let lease = remaining.filter(|remaining| !remaining.is_zero());
         found.push((run.slot, RunSummary::of(run.run, &run.header, lease)));
+    }
+    Ok(())
+}
+
+/// Returns the runs that are due at `now`.
+pub(super) fn due(connection: &Connection, query: &DueQuery, now: Timestamp) -> Result<Vec<Due>, Failure> {
+    let mut found = Vec::new();
+    // Several statements read one snapshot.
+    let snapshot = connection.unchecked_transaction()?;
+    for ready in [Ready::Later, Ready::Now, Ready::Behind] {
+        let limits = (ready as i64, millis(now), sql_limit(query.page_limit()));
+        if query.workflows.is_empty() {
+            due_of(snapshot.prepare_cached(DUE)?.query(limits)?, &mut found)?;
+        }
+        for workflow in &query.workflows {
+            let (ready, now, limit) = limits;
+            due_of(snapshot.prepare_cached(DUE_OF)?.query((ready, now, limit, &**workflow))?, &mut found)?;
+        }
+    }
+    found.dedup_by(|a, b| a.run == b.run);
+    Ok(limits::longest_overdue(found, query.page_limit()))
+}
+
+fn due_of(mut rows: Rows<'_>, found: &mut Vec<Due>) -> Result<(), Failure> {
+    while let Some(row) = rows.next()? {
+        let run = run_row_at(row, 0)?;
+        if let Some(since) = run.due_at() {
+            let Header { workflow, version, .. } = run.header;
+            found.push(Due { run: run.run, workflow, version, since });
+        }
     }
     Ok(())
 }
@@ -150,11 +198,11 @@ pub(super) fn waiting(connection: &Connection, query: &WaitQuery) -> Result<Page
     Ok(Page::cut(read(rows)?, query.page_limit(), limits::waiting_cursor))
 }
 
-fn read(mut rows: rusqlite::Rows<'_>) -> Result<Vec<Waiting>, Failure> {
+fn read(mut rows: Rows<'_>) -> Result<Vec<Waiting>, Failure> {
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let entry = rows::wait_entry(row)?;
-        let RunRow { run, header, .. } = rows::header(row, WAIT + 1)?;
+        let RunRow { run, header, .. } = run_row_at(row, WAIT + 1)?;
         found.push(Waiting { run, workflow: header.workflow, entry });
     }
     Ok(found)
@@ -163,4 +211,20 @@ fn read(mut rows: rusqlite::Rows<'_>) -> Result<Vec<Waiting>, Failure> {
 /// Returns one more than the limit; an extra row shows that another page follows.
 fn sql_limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::schema::plan;
+
+    #[test]
+    fn lists_by_status_and_of_due_runs_use_their_indexes() {
+        let by_status = "SEARCH awaitly_runs USING INDEX awaitly_runs_by_status (status=? AND rowid<?)";
+        assert!(plan(RUNS_BY_STATUS).starts_with(by_status), "{}", plan(RUNS_BY_STATUS));
+        for sql in [DUE, DUE_OF] {
+            let by_time = "SEARCH awaitly_runs USING INDEX awaitly_runs_due (ready=? AND due_at<?)";
+            assert_eq!(plan(sql), by_time);
+        }
+    }
 }
