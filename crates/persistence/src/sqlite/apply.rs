@@ -5,7 +5,7 @@ use std::time::Duration;
 use awaitly_core::journal::{
     Asked, Contents, Key, Outcome, Record, Settling, Timestamp, Unanswered, WaitEntry, settle,
 };
-use awaitly_core::store::{Durability, Ending, Lease, Renewed, Rewrite, RunId, StoreError, Wait};
+use awaitly_core::store::{Durability, Ending, Input, Lease, Renewed, Rewrite, RunId, StoreError, Wait};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
@@ -39,6 +39,7 @@ pub(super) enum Change {
     Revive(Vec<Key>),
     Rewrite(Box<Rewrite>),
     Finish(Box<Ending>),
+    Restart(Option<Input>),
 }
 
 const APPEND: &str = concat!(
@@ -68,6 +69,7 @@ impl Batch<'_> {
             Change::Revive(drop) => self.revive(lease, drop),
             Change::Rewrite(rewrite) => self.rewrite(lease, rewrite),
             Change::Finish(ending) => self.finish(lease, ending),
+            Change::Restart(input) => self.restart(lease, input.as_ref()),
         }
     }
 
@@ -114,6 +116,8 @@ impl Batch<'_> {
     fn revive(&mut self, lease: &Lease, drop: &[Key]) -> Result<(), Failure> {
         let mut whole = self.held_run(lease)?;
         whole.row.header.revive(self.now);
+        // The run is executed from its beginning, so it finds the messages so far.
+        whole.row.has_mail = false;
         self.write_whole(STATUS, &mut whole)?;
         for key in drop {
             self.execute(
@@ -146,8 +150,7 @@ impl Batch<'_> {
         limits::journal(lease.run(), records, waits)?;
         let waiting = rows::waits(self.connection, lease.slot())?;
         rewrite.check(lease.run(), waiting.iter().map(|entry| &entry.key))?;
-        self.execute("DELETE FROM awaitly_steps WHERE run = ?", [lease.slot()])?;
-        self.execute("DELETE FROM awaitly_waits WHERE run = ?", [lease.slot()])?;
+        self.drop_journal(lease.slot())?;
         for record in records {
             self.append(lease, record)?;
         }
@@ -160,7 +163,7 @@ impl Batch<'_> {
 
     fn finish(&mut self, lease: &Lease, ending: &Ending) -> Result<(), Failure> {
         let mut whole = self.held_run(lease)?;
-        let mut answered = false;
+        let mut answered = whole.row.has_mail && !ending.waits_on.is_empty();
         for key in &ending.waits_on {
             answered |= rows::is_recorded(self.connection, lease.slot(), key)?;
         }
@@ -168,17 +171,17 @@ impl Batch<'_> {
         whole.row.held = None;
         self.write_whole(STATUS, &mut whole)?;
         self.leases.given_back(lease.slot());
-        Ok(())
+        self.report(&whole.row.header)
     }
 
     /// Reads the run that `lease` may still write.
-    fn held_row(&mut self, lease: &Lease) -> Result<RunRow, Failure> {
+    pub(super) fn held_row(&mut self, lease: &Lease) -> Result<RunRow, Failure> {
         self.leases.confirm(self.connection, lease)?;
         Ok(runs::row_in(self.connection, lease.slot())?.ok_or_else(|| lost(lease))?)
     }
 
     /// Reads the run that `lease` may still write, including its input.
-    fn held_run(&mut self, lease: &Lease) -> Result<WholeRow, Failure> {
+    pub(super) fn held_run(&mut self, lease: &Lease) -> Result<WholeRow, Failure> {
         self.leases.confirm(self.connection, lease)?;
         Ok(runs::whole_in(self.connection, lease.slot())?.ok_or_else(|| lost(lease))?)
     }
@@ -221,6 +224,12 @@ impl Batch<'_> {
             None => last.max(first_seq(run.token)) + 1,
         };
         self.put_record(run.slot, seq, record).map(drop)
+    }
+
+    /// Removes all records and waiting entries of a run.
+    pub(super) fn drop_journal(&self, slot: i64) -> Result<(), Failure> {
+        self.execute("DELETE FROM awaitly_steps WHERE run = ?", [slot])?;
+        self.execute("DELETE FROM awaitly_waits WHERE run = ?", [slot]).map(drop)
     }
 
     pub(super) fn put_wait(&self, slot: i64, entry: &WaitEntry) -> Result<(), Failure> {

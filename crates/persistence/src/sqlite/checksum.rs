@@ -9,7 +9,7 @@ use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Params, Row, params_from_iter};
 
-use super::columns::{BODY, BODY_CHECKSUM, QUEUE, RUN, RUN_ROW, STEP, WAIT};
+use super::columns::{BODY, BODY_CHECKSUM, MAIL, PUBLISHED, QUEUE, RUN, RUN_ROW, SCHEDULE, STEP, WAIT};
 use super::error::Failure;
 
 /// A checksum under construction: CRC-32 over a type byte and the bytes of each value. The length of a text precedes
@@ -121,7 +121,24 @@ pub(super) fn verify_all(connection: &Connection) -> Result<(), Failure> {
     const QUEUES: &str = concat!("SELECT ", queue_columns!(), ", checksum FROM awaitly_queues");
     each_row(connection, QUEUES, verify_queue)?;
     const KEYS: &str = "SELECT queue, key, next, checksum FROM awaitly_queue_keys";
-    each_row(connection, KEYS, verify_key)
+    each_row(connection, KEYS, verify_key)?;
+    verify_exchanged(connection)
+}
+
+/// Checks every row of tags, mail, published values and schedules.
+fn verify_exchanged(connection: &Connection) -> Result<(), Failure> {
+    each_row(connection, "SELECT tag, run, checksum FROM awaitly_tags", |row| {
+        verify(&columns::<2>(row, 0)?, row.get_ref(2)?, "awaitly_tags")
+    })?;
+    each_row(connection, "SELECT run, id, checksum FROM awaitly_mail_ids", |row| {
+        verify(&columns::<2>(row, 0)?, row.get_ref(2)?, "awaitly_mail_ids")
+    })?;
+    const MESSAGES: &str = concat!("SELECT ", mail_columns!(), ", checksum FROM awaitly_mail");
+    each_row(connection, MESSAGES, verify_mail)?;
+    const VALUES: &str = concat!("SELECT ", published_columns!(), ", checksum FROM awaitly_published");
+    each_row(connection, VALUES, verify_published)?;
+    const SCHEDULES: &str = concat!("SELECT ", schedule_columns!(), ", checksum FROM awaitly_schedules");
+    each_row(connection, SCHEDULES, verify_schedule)
 }
 
 /// Checks the [`body_columns`] that follow a [`run_row`].
@@ -142,6 +159,21 @@ pub(super) fn verify_next(row: &Row<'_>) -> Result<(), Failure> {
 /// Checks a row of [`queue_columns`] and their checksum.
 pub(super) fn verify_queue(row: &Row<'_>) -> Result<(), Failure> {
     verify(&columns::<QUEUE>(row, 0)?, row.get_ref(QUEUE)?, "awaitly_queues")
+}
+
+/// Checks a row of [`mail_columns`] and their checksum.
+pub(super) fn verify_mail(row: &Row<'_>) -> Result<(), Failure> {
+    verify(&columns::<MAIL>(row, 0)?, row.get_ref(MAIL)?, "awaitly_mail")
+}
+
+/// Checks a row of [`published_columns`] and their checksum.
+pub(super) fn verify_published(row: &Row<'_>) -> Result<(), Failure> {
+    verify(&columns::<PUBLISHED>(row, 0)?, row.get_ref(PUBLISHED)?, "awaitly_published")
+}
+
+/// Checks a row of [`schedule_columns`] and their checksum.
+pub(super) fn verify_schedule(row: &Row<'_>) -> Result<(), Failure> {
+    verify(&columns::<SCHEDULE>(row, 0)?, row.get_ref(SCHEDULE)?, "awaitly_schedules")
 }
 
 /// Checks the name of a queue, a key, its next rank and their checksum.

@@ -14,7 +14,8 @@ macro_rules! run_columns {
         prefixed!(
             $of; "id", "run_id", "workflow", "version", "format", "status", "failed_on", "token", "owner", "lock_file",
             "lease_until", "error", "created_at", "changed_at", "wake_at", "cancel_requested", "body_checksum", "queue",
-            "queue_key", "priority", "rank", "start_by", "paused", "crashes", "due_at"
+            "queue_key", "priority", "rank", "start_by", "paused", "crashes", "due_at", "parent_run", "parent_key", "tags",
+            "unique_key", "has_mail"
         )
     };
 }
@@ -55,8 +56,29 @@ macro_rules! queue_columns {
     };
 }
 
+/// The columns of a message that its checksum covers.
+macro_rules! mail_columns {
+    () => {
+        "run, mailbox, seq, payload"
+    };
+}
+
+/// The columns of a published value or an item of a stream that its checksum covers.
+macro_rules! published_columns {
+    () => {
+        "run, name, position, payload"
+    };
+}
+
+/// The columns of a schedule that its checksum covers.
+macro_rules! schedule_columns {
+    () => {
+        "name, version, due_at, rule"
+    };
+}
+
 /// The number of columns in [`run_columns`].
-pub(super) const RUN: usize = 25;
+pub(super) const RUN: usize = 30;
 /// The number of columns in [`run_row`].
 pub(super) const RUN_ROW: usize = RUN + 2;
 /// The number of columns in [`body_columns`].
@@ -67,6 +89,13 @@ pub(super) const STEP: usize = 7;
 pub(super) const WAIT: usize = 6;
 /// The number of columns in [`queue_columns`].
 pub(super) const QUEUE: usize = 6;
+
+/// The number of columns in [`mail_columns`].
+pub(super) const MAIL: usize = 4;
+/// The number of columns in [`published_columns`].
+pub(super) const PUBLISHED: usize = 4;
+/// The number of columns in [`schedule_columns`].
+pub(super) const SCHEDULE: usize = 4;
 
 /// The place of `body_checksum` in [`run_columns`].
 pub(super) const BODY_CHECKSUM: usize = 16;

@@ -19,10 +19,11 @@ macro_rules! runs {
     ($of:literal) => {
         concat!(
             "SELECT ",
-            run_row!(""),
-            " FROM awaitly_runs WHERE ",
+            run_row!("r."),
+            " FROM ",
             $of,
             " AND id < :before \
+            AND (:queue IS NULL OR queue = :queue) \
             AND (:workflow IS NULL OR workflow = :workflow) \
             AND (:created_from IS NULL OR created_at >= :created_from) \
             AND (:created_before IS NULL OR created_at < :created_before) \
@@ -34,10 +35,16 @@ macro_rules! runs {
     };
 }
 
-const RUNS: &str = runs!(":status IS NULL");
+const RUNS: &str = runs!("awaitly_runs r WHERE :status IS NULL AND :tag IS NULL");
 
 /// Selects the runs with one status by its index. In a combined statement, SQLite would scan the whole table.
-const RUNS_BY_STATUS: &str = runs!("status = :status");
+const RUNS_BY_STATUS: &str = runs!("awaitly_runs r WHERE status = :status AND :tag IS NULL");
+
+/// Selects the runs with one tag in the order of the table of tags.
+const RUNS_BY_TAG: &str = runs!(
+    "awaitly_tags t CROSS JOIN awaitly_runs r ON r.id = t.run \
+    WHERE tag = :tag AND (:status IS NULL OR status = :status)"
+);
 
 /// Selects due runs by the index of their times.
 macro_rules! due {
@@ -118,9 +125,16 @@ fn runs_of(
     found: &mut Vec<(i64, RunSummary)>,
 ) -> Result<(), Failure> {
     let before = query.after.as_deref().map(limits::number).transpose()?;
-    let mut statement = connection.prepare_cached(if status.is_some() { RUNS_BY_STATUS } else { RUNS })?;
+    let sql = match (&query.tag, status) {
+        (Some(_), _) => RUNS_BY_TAG,
+        (None, Some(_)) => RUNS_BY_STATUS,
+        (None, None) => RUNS,
+    };
+    let mut statement = connection.prepare_cached(sql)?;
     let mut rows = statement.query(named_params! {
         ":status": status.map(Status::as_str),
+        ":tag": query.tag.as_deref(),
+        ":queue": query.queue.as_deref(),
         ":before": before.unwrap_or(i64::MAX),
         ":workflow": query.workflow.as_deref(),
         ":created_from": query.created_from.map(millis),
@@ -220,7 +234,7 @@ mod tests {
 
     #[test]
     fn lists_by_status_and_of_due_runs_use_their_indexes() {
-        let by_status = "SEARCH awaitly_runs USING INDEX awaitly_runs_by_status (status=? AND rowid<?)";
+        let by_status = "SEARCH r USING INDEX awaitly_runs_by_status (status=? AND rowid<?)";
         assert!(plan(RUNS_BY_STATUS).starts_with(by_status), "{}", plan(RUNS_BY_STATUS));
         for sql in [DUE, DUE_OF] {
             let by_time = "SEARCH awaitly_runs USING INDEX awaitly_runs_due (ready=? AND due_at<?)";

@@ -35,8 +35,8 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Key, Outcome, Record, Settling, Unanswered};
 use awaitly_core::store::{
-    Answer, Bell, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending, Lease, Open, Opened,
-    Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait,
+    Answer, Bell, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending, Input, Lease, Open,
+    Opened, Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait,
     WaitQuery, Waiting, Wakes,
 };
 use tokio::sync::oneshot;
@@ -77,14 +77,13 @@ use writer::Writer;
 /// logs one warning.
 ///
 /// # The file
-/// The tables are named `awaitly_runs`, `awaitly_steps`, `awaitly_waits`, `awaitly_queues`, `awaitly_queue_keys`,
-/// `awaitly_next` and `awaitly_migrations`. Other tables in the file are never touched, so an application may keep its own there. The file is in WAL mode and
-/// must be on a local disk, not on a network. It does not shrink when runs are deleted: SQLite reuses free pages, and
+/// The names of the tables begin with `awaitly_`. Other tables in the file are never touched, so an application may keep
+/// its own there. The file is in WAL mode and must be on a local disk, not on a network. It does not shrink when runs are deleted: SQLite reuses free pages, and
 /// `VACUUM` returns them. `:memory:` is refused; use [`MemoryStore`](crate::MemoryStore) instead.
 ///
 /// # Damage
 /// If the file is removed, replaced or truncated while it is open, the store refuses every later write with
-/// [`StoreError::NotThere`] or [`StoreError::Corrupt`]. Each run, record and question has a checksum, and the whole
+/// [`StoreError::NotThere`] or [`StoreError::Corrupt`]. Each row has a checksum, and the whole
 /// file is checked when it is opened: see [`SqliteOptions::check_tables_only`].
 ///
 /// # Cancel safety
@@ -249,6 +248,10 @@ impl Store for SqliteStore {
     async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {
         limits::ending(&ending)?;
         self.change(lease, Change::Finish(Box::new(ending))).await
+    }
+
+    async fn restart(&self, lease: &Lease, input: Option<Input>) -> Result<(), StoreError> {
+        self.change(lease, Change::Restart(input)).await
     }
 
     async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Renewed, StoreError> {

@@ -4,7 +4,9 @@ use awaitly_core::store::{Answer, Lease, StoreError};
 use tokio::sync::oneshot;
 
 use super::apply::Batch;
-use super::dispatch::{Claiming, Configuration, Moved, PausedQueues, PausedRuns, Submission};
+use super::dispatch::{
+    Claiming, Configuration, Moved, PausedQueues, PausedRuns, Publishing, Receiving, Schedules, Sending, Submission,
+};
 use super::error::Failure;
 use super::requests::{Admit, Cancel, Delete, Import, Release, Renew, Request, Search, Settle, Write};
 use crate::group::{Queued, Sender};
@@ -123,6 +125,10 @@ operations! {
     PausedQueues(PausedQueues),
     PausedRuns(PausedRuns),
     Moved(Moved),
+    Sending(Sending),
+    Receiving(Receiving),
+    Publishing(Publishing),
+    Schedules(Schedules),
 }
 
 impl Back for Sender<Op> {

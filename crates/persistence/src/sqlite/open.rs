@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Header, Opening, Payload, Refused, Timestamp, admit};
 use awaitly_core::store::{Open, Owner};
+use rusqlite::types::ValueRef;
 
 use super::apply::Batch;
-use super::checksum;
+use super::checksum::{self, with_checksum};
 use super::clock::expiry;
 use super::error::{Failure, undecodable};
-use super::runs::{self, LEASE, RunRow, WholeRow};
+use super::runs::{self, LEASE, RunRow, WholeRow, of_text};
 use crate::unclaimed::{Back, Unclaimed};
 
 /// The answer to a request for the lease of a run.
@@ -42,6 +43,8 @@ impl Taken {
 
 /// The next id exceeds all existing and all deleted ids.
 const NEXT: &str = "SELECT run, checksum, (SELECT coalesce(max(id), 0) + 1 FROM awaitly_runs) FROM awaitly_next";
+
+const PUT_TAG: &str = "INSERT INTO awaitly_tags (tag, run, checksum) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
 
 impl Batch<'_> {
     pub(super) fn open(&mut self, request: &Open) -> Result<Admitted, Failure> {
@@ -89,8 +92,25 @@ impl Batch<'_> {
         let is_new = whole.insert(self.connection)?;
         if is_new {
             self.next_slot = Some(whole.row.slot + 1);
+            self.put_tags(&whole.row)?;
         }
         Ok(is_new)
+    }
+
+    /// Lists a new run under its tags.
+    fn put_tags(&self, row: &RunRow) -> Result<(), Failure> {
+        for tag in &row.header.tags {
+            self.execute(PUT_TAG, with_checksum(&[of_text(tag), ValueRef::Integer(row.slot)]))?;
+        }
+        Ok(())
+    }
+
+    /// Removes a deleted run from the lists of its tags.
+    pub(super) fn drop_tags(&self, row: &RunRow) -> Result<(), Failure> {
+        for tag in &row.header.tags {
+            self.execute("DELETE FROM awaitly_tags WHERE tag = ? AND run = ?", (&**tag, row.slot))?;
+        }
+        Ok(())
     }
 
     /// Returns the slot of the next new run.

@@ -20,11 +20,8 @@ impl Batch<'_> {
         if let Err(refused) = self.settle(&row, key, Settling::Answer, token.as_deref())? {
             return Ok(Err(refused));
         }
-        self.put_answer(&row, &Record { key: key.clone(), outcome: outcome.clone(), input: None })?;
-        if row.header.status == Status::Waiting {
-            row.header.wake = Some(self.now);
-            self.write(WAKE, &mut row)?;
-        }
+        let record = Record { key: key.clone(), outcome: outcome.clone(), input: None };
+        self.put_answer_and_wake(&mut row, &record)?;
         Ok(Ok(()))
     }
 
@@ -45,6 +42,7 @@ impl Batch<'_> {
                 row.held = None;
                 self.leases.given_back(row.slot);
                 self.write_whole(STATUS, &mut whole)?;
+                self.report(&whole.row.header)?;
             }
             _ => {}
         }
@@ -65,8 +63,10 @@ impl Batch<'_> {
         self.keep_slots(found.iter().map(|row| row.slot).max())?;
         let mut deleted = Vec::new();
         for mut row in found {
-            self.execute("DELETE FROM awaitly_steps WHERE run = ?", [row.slot])?;
-            self.execute("DELETE FROM awaitly_waits WHERE run = ?", [row.slot])?;
+            self.drop_journal(row.slot)?;
+            self.drop_mail(row.slot)?;
+            self.drop_published(row.slot)?;
+            self.drop_tags(&row)?;
             self.execute("DELETE FROM awaitly_runs WHERE id = ?", [row.slot])?;
             self.leases.given_back(row.slot);
             row.leave();

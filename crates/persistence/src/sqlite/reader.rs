@@ -5,16 +5,19 @@
 //! lease could expire meanwhile.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use awaitly_core::journal::{Record, Timestamp, WaitEntry};
+use awaitly_core::journal::{Header, Payload, Record, Timestamp, WaitEntry};
 use awaitly_core::store::{
-    Due, DueQuery, Page, QueueState, RunId, RunQuery, RunSummary, StoreError, StoredRun, WaitQuery, Waiting,
+    Due, DueQuery, Page, QueueState, RunId, RunQuery, RunSummary, ScheduleQuery, StoreError, StoredRun,
+    StoredSchedule, StreamPart, WaitQuery, Waiting,
 };
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::mpsc::{self, Sender};
 
+use super::dispatch::Streamed;
 use super::error::{Failure, unavailable};
 use super::op::Fate;
 use super::{clock, dispatch, lists, rows};
@@ -32,6 +35,10 @@ pub(super) enum Job {
     Waiting { query: Box<WaitQuery>, fate: Fate<Page<Waiting>> },
     Due { query: DueQuery, now: Timestamp, fate: Fate<Vec<Due>> },
     Queues { fate: Fate<Vec<QueueState>> },
+    Headers { runs: Vec<RunId>, fate: Fate<Vec<Option<Header>>> },
+    Published { run: RunId, name: Arc<str>, fate: Fate<Option<Payload>> },
+    Stream { streamed: Streamed, fate: Fate<Option<StreamPart>> },
+    Schedules { query: ScheduleQuery, fate: Fate<Vec<StoredSchedule>> },
 }
 
 /// The records and the waiting entries of a run.
@@ -86,9 +93,18 @@ impl Jobs {
     /// If the future is dropped before it completes, the job is not queued.
     pub(super) async fn send(&self, job: Job) -> Option<()> {
         let jobs = match job {
-            Job::Journal { .. } | Job::Journals { .. } | Job::Run { .. } => &self.loads,
-            // These jobs may scan the whole database.
-            Job::List { .. } | Job::Waiting { .. } | Job::Due { .. } | Job::Queues { .. } => &self.lists,
+            Job::Journal { .. }
+            | Job::Journals { .. }
+            | Job::Run { .. }
+            | Job::Headers { .. }
+            | Job::Published { .. } => &self.loads,
+            // These jobs may scan the whole database, or read many payloads.
+            Job::List { .. }
+            | Job::Waiting { .. }
+            | Job::Due { .. }
+            | Job::Queues { .. }
+            | Job::Stream { .. }
+            | Job::Schedules { .. } => &self.lists,
         };
         jobs.send(Queued::Job(job)).await.ok()
     }
@@ -123,6 +139,10 @@ fn read(connection: &mut Connection, job: Job) {
         Job::Waiting { query, fate } => answer(fate, || lists::waiting(connection, &query)),
         Job::Due { query, now, fate } => answer(fate, || lists::due(connection, &query, now)),
         Job::Queues { fate } => answer(fate, || dispatch::states(connection)),
+        Job::Headers { runs, fate } => answer(fate, || rows::headers(connection, &runs)),
+        Job::Published { run, name, fate } => answer(fate, || dispatch::value(connection, &run, &name)),
+        Job::Stream { streamed, fate } => answer(fate, || dispatch::part(connection, &streamed)),
+        Job::Schedules { query, fate } => answer(fate, || dispatch::find_schedules(connection, &query)),
     }
 }
 

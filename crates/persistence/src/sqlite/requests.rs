@@ -149,7 +149,7 @@ impl Request for Write {
     }
 
     fn wakes(&self) -> bool {
-        matches!(self.change, Change::Revive(_) | Change::Finish(_))
+        matches!(self.change, Change::Revive(_) | Change::Finish(_) | Change::Restart(_))
     }
 
     fn bytes(&self) -> usize {
@@ -158,6 +158,7 @@ impl Request for Write {
             Change::Wait(wait) => wait.request.len(),
             Change::Rewrite(rewrite) => rewrite.contents.records.iter().map(size).sum(),
             Change::Finish(ending) => ending.outcome.as_ref().map_or(0, |outcome| outcome.payload().len()),
+            Change::Restart(input) => input.as_ref().map_or(0, |input| input.payload.len()),
             Change::Revive(_) => 0,
         }
     }

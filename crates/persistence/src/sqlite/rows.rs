@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use awaitly_core::journal::{Fingerprint, Key, Kind, Outcome, Payload, Record, Timestamp, WaitEntry};
+use awaitly_core::journal::{Fingerprint, Header, Key, Kind, Outcome, Payload, Record, Timestamp, WaitEntry};
 use awaitly_core::store::{RunId, StoreError, StoredRun};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -30,6 +30,13 @@ pub(super) fn stored(connection: &mut Connection, id: &RunId) -> Result<Option<S
     };
     let (records, waits) = (records(&snapshot, row.slot)?, waits(&snapshot, row.slot)?);
     Ok(Some(StoredRun { header: row.header, input, records, waits }))
+}
+
+/// Reads the headers of runs from one snapshot.
+pub(super) fn headers(connection: &mut Connection, ids: &[RunId]) -> Result<Vec<Option<Header>>, Failure> {
+    let snapshot = connection.transaction()?;
+    let header = |id| Ok(runs::whole(&snapshot, id)?.map(|whole| whole.row.header));
+    ids.iter().map(header).collect()
 }
 
 /// Reads the records of a run, in the order in which they were appended.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use awaitly_core::dispatch::Place;
+use awaitly_core::dispatch::{Parent, Place};
 use awaitly_core::journal::{Header, Key, Outcome, Payload, Status, Timestamp};
 use awaitly_core::store::{Lease, Owner, RunId};
 use rusqlite::types::{ToSqlOutput, ValueRef};
@@ -26,6 +26,8 @@ pub(super) struct RunRow {
     /// `None` if the lease was released.
     pub(super) held: Option<Held>,
     pub(super) ready: Ready,
+    /// Whether a message came since the run last found a mailbox empty.
+    pub(super) has_mail: bool,
     /// Whether the run was [in front](Self::is_in_front) when its row was read or written last.
     was_in_front: bool,
     format: u32,
@@ -135,9 +137,13 @@ pub(super) fn run_row_at(row: &Row<'_>, first: usize) -> Result<RunRow, Failure>
     header.place = place(row, first + 17)?;
     header.paused = row.get(first + 22)?;
     header.crashes = row.get(first + 23)?;
+    header.parent = parent(row, first + 25)?;
+    header.tags = tags(row, first + 27)?;
+    header.place.unique = optional_text(row, first + 28, "unique_key")?.map(Arc::from);
     let run = RunId::new(text(row, first + 1, "run_id")?).map_err(|_| undecodable("run_id"))?;
     let mut found = RunRow::new(row.get(first)?, run, header, row.get::<_, i64>(first + 7)?.cast_unsigned());
     found.held = held(row, first + 8)?;
+    found.has_mail = row.get(first + 29)?;
     found.ready = match row.get(first + RUN + 1)? {
         0 => Ready::Later,
         1 => Ready::Held,
@@ -168,6 +174,21 @@ fn held(row: &Row<'_>, first: usize) -> Result<Option<Held>, Failure> {
     Ok(Some(Held { owner, lock_file, until: moment(row, first + 2)? }))
 }
 
+/// Reads the parent of a run from two columns.
+fn parent(row: &Row<'_>, first: usize) -> Result<Option<Box<Parent>>, Failure> {
+    let Some(run) = optional_text(row, first, "parent_run")? else { return Ok(None) };
+    let run = RunId::new(&*run).map_err(|_| undecodable("parent_run"))?;
+    let key: Arc<str> = text(row, first + 1, "parent_key")?.into();
+    Ok(Some(Box::new(Parent { run, key: key.into() })))
+}
+
+fn tags(row: &Row<'_>, column: usize) -> Result<Vec<Arc<str>>, Failure> {
+    match payload(row, column, "tags")? {
+        None => Ok(Vec::new()),
+        Some(tags) => Ok(tags.decode().map_err(|_| undecodable("tags"))?),
+    }
+}
+
 fn failed_on(text: &str) -> Result<Vec<Key>, Failure> {
     match text {
         NONE => Ok(Vec::new()),
@@ -192,7 +213,7 @@ const INSERT: &str = concat!(
     ", ",
     body_columns!(),
     ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, \
-    ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31) ON CONFLICT (run_id) DO NOTHING"
+    ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36) ON CONFLICT (run_id) DO NOTHING"
 );
 
 /// A change of a run: the statement that writes the columns that it concerns. SQLite updates an index if the statement
@@ -202,7 +223,7 @@ pub(super) struct Columns(&'static str);
 
 macro_rules! update {
     ($($set:literal),*) => {
-        Columns(concat!("UPDATE awaitly_runs SET ", $($set, ", ",)* "due_at = ?25, checksum = ?26, ready = ?27 WHERE id = ?1"))
+        Columns(concat!("UPDATE awaitly_runs SET ", $($set, ", ",)* "due_at = ?25, checksum = ?31, ready = ?32 WHERE id = ?1"))
     };
 }
 
@@ -218,22 +239,32 @@ pub(super) const CLAIM: Columns = update!(
 /// Another status with all that belongs to it, and the lease.
 pub(super) const STATUS: Columns = update!(
     "status = ?6, failed_on = ?7, owner = ?9, lock_file = ?10, lease_until = ?11, error = ?12, changed_at = ?14, \
-    wake_at = ?15, cancel_requested = ?16, body_checksum = ?17, outcome_kind = ?30, outcome = ?31"
+    wake_at = ?15, cancel_requested = ?16, body_checksum = ?17, has_mail = ?30, outcome_kind = ?35, outcome = ?36"
 );
-/// A request to cancel the run, and the time at which it becomes due.
-pub(super) const WAKE: Columns = update!("wake_at = ?15, cancel_requested = ?16");
+/// A request to cancel the run, new mail, and the time at which the run becomes due.
+pub(super) const WAKE: Columns = update!("wake_at = ?15, cancel_requested = ?16, has_mail = ?30");
 /// The place in a queue, and the time at which the run becomes due.
-pub(super) const PLACE: Columns = update!("wake_at = ?15, queue = ?18, priority = ?20, rank = ?21");
+pub(super) const PLACE: Columns = update!("wake_at = ?15, queue = ?18, priority = ?20, rank = ?21, unique_key = ?29");
 pub(super) const PAUSED: Columns = update!("paused = ?23");
+/// The input and the start of a queued run.
+pub(super) const START: Columns = update!(
+    "wake_at = ?15, body_checksum = ?17, rank = ?21, input = ?33, input_fingerprint = ?34"
+);
+/// Everything that changes if the run starts again.
+pub(super) const RESTART: Columns = update!(
+    "version = ?4, status = ?6, failed_on = ?7, owner = ?9, lock_file = ?10, lease_until = ?11, error = ?12, \
+    changed_at = ?14, wake_at = ?15, body_checksum = ?17, rank = ?21, start_by = ?22, crashes = ?24, unique_key = ?29, \
+    has_mail = ?30, input = ?33, input_fingerprint = ?34, outcome_kind = ?35, outcome = ?36"
+);
 /// The version, and the keys that the run failed on.
 pub(super) const VERSION: Columns =
-    Columns("UPDATE awaitly_runs SET version = ?4, failed_on = ?7, checksum = ?26 WHERE id = ?1");
+    Columns("UPDATE awaitly_runs SET version = ?4, failed_on = ?7, checksum = ?31 WHERE id = ?1");
 
 impl RunRow {
     /// Creates the row of a run without a lease.
     pub(super) const fn new(slot: i64, run: RunId, header: Header, token: u64) -> Self {
-        let (held, ready, was_in_front) = (None, Ready::Later, false);
-        Self { slot, run, header, token, held, ready, was_in_front, format: 1, body: 0 }
+        let (held, ready, has_mail, was_in_front) = (None, Ready::Later, false, false);
+        Self { slot, run, header, token, held, ready, has_mail, was_in_front, format: 1, body: 0 }
     }
 
     /// Gives the lease to an owner until `until`.
@@ -297,7 +328,11 @@ impl RunRow {
             // A list of strings always has a JSON form.
             keys => Cow::Owned(Payload::encode(keys).map_err(|_| undecodable("failed_on"))?.as_str().to_owned()),
         };
-        let values = self.values(&failed_on);
+        let tags = match &*self.header.tags {
+            [] => None,
+            tags => Some(Payload::encode(tags).map_err(|_| undecodable("tags"))?),
+        };
+        let values = self.values(&failed_on, tags.as_ref().map(Payload::as_str));
         let rest = [checksum::of(&values), self.ready as i64].map(ValueRef::Integer);
         let mut statement = connection.prepare_cached(sql)?;
         let wanted = statement.parameter_count();
@@ -306,9 +341,9 @@ impl RunRow {
     }
 
     /// Returns the columns that the checksum covers.
-    fn values<'a>(&'a self, failed_on: &'a str) -> [ValueRef<'a>; RUN] {
-        let Self { slot, run, header, token, held, format, body, .. } = self;
-        let place = &header.place;
+    fn values<'a>(&'a self, failed_on: &'a str, tags: Option<&'a str>) -> [ValueRef<'a>; RUN] {
+        let Self { slot, run, header, token, held, has_mail, format, body, .. } = self;
+        let (place, parent) = (&header.place, header.parent.as_deref());
         let held = held.as_ref();
         [
             ValueRef::Integer(*slot),
@@ -336,6 +371,11 @@ impl RunRow {
             ValueRef::Integer(header.paused.into()),
             ValueRef::Integer(header.crashes.into()),
             or_null(self.due_at().map(of_time)),
+            or_null(parent.map(|parent| of_text(&parent.run))),
+            or_null(parent.map(|parent| of_text(&parent.key))),
+            or_null(tags.map(of_text)),
+            or_null(place.unique.as_deref().map(of_text)),
+            ValueRef::Integer((*has_mail).into()),
         ]
     }
 }

@@ -10,13 +10,18 @@ use rusqlite::{Connection, Row};
 use super::error::Failure;
 use super::{checksum, schema};
 
-const TABLES: [&str; 7] = [
+const TABLES: [&str; 12] = [
     "awaitly_runs",
     "awaitly_steps",
     "awaitly_waits",
     "awaitly_next",
     "awaitly_queues",
     "awaitly_queue_keys",
+    "awaitly_tags",
+    "awaitly_mail",
+    "awaitly_mail_ids",
+    "awaitly_published",
+    "awaitly_schedules",
     "awaitly_migrations",
 ];
 

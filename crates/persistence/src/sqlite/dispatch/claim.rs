@@ -26,6 +26,8 @@ pub(in super::super) struct Claims {
     pub(in super::super) now: Timestamp,
     /// The time at which another claim may find more runs.
     pub(in super::super) next: Option<Timestamp>,
+    /// The time of the first schedule.
+    pub(in super::super) schedule: Option<Timestamp>,
 }
 
 /// The maximum number of runs per claim, so that one claim does not keep other operations waiting.
@@ -62,7 +64,7 @@ struct Visit {
 
 impl Batch<'_> {
     pub(in super::super) fn claim(&mut self, claim: &Claim) -> Result<Claims, Failure> {
-        let claims = Claims { runs: Vec::new(), now: self.now, next: None };
+        let claims = Claims { runs: Vec::new(), now: self.now, next: None, schedule: self.next_schedule()? };
         let mut claiming =
             Claiming { claim, limit: claim.limit.min(MOST), claims, moves: Moves::default() };
         if self.queues.searched.is_none_or(|searched| searched.elapsed() > PATIENCE) {
@@ -173,7 +175,8 @@ impl Batch<'_> {
                 whole.row.held = None;
                 self.leases.given_back(first.slot);
                 self.write_whole(STATUS, &mut whole)?;
-                // Another run of the key may have become ready in its place.
+                self.report(&whole.row.header)?;
+                // Another run of the key, or the parent, may have become ready.
                 claiming.look_again(Some(self.now));
             } else if !visit.admits(header.place.key.as_deref()) {
                 self.put_behind(first.slot)?;

@@ -5,142 +5,39 @@
 //! that wait for their time nor the runs that have ended cost a claim anything.
 
 mod behind;
+mod children;
 mod claim;
+mod duplicates;
 mod lanes;
+mod mail;
 mod place;
+mod published;
 mod queues;
+mod requests;
+mod restart;
+mod schedules;
 mod submit;
 
 use std::sync::Arc;
 
 use awaitly_core::dispatch::Queue;
-use awaitly_core::journal::Refused;
+use awaitly_core::journal::{Header, Key, Outcome, Payload, Refused};
 use awaitly_core::store::{
-    Claim, Claimed, Configure, Dispatch, Held, Pausing, QueueState, Reschedule, RunId, StoreError, StoredRun,
-    Submit, Submitted,
+    Claim, Claimed, Configure, Dispatch, Held, Lease, Message, Pausing, Publish, PutSchedule, QueueState,
+    Reschedule, RunId, ScheduleQuery, StoreError, StoredRun, StoredSchedule, StreamPart, Submit, Submitted, Unsent,
 };
 
 use super::SqliteStore;
-use super::apply::Batch;
-use super::error::Failure;
 use super::open::Taken;
 use super::reader::Job;
-use super::requests::Request;
 use crate::limits;
-use crate::unclaimed::Back;
 pub(super) use claim::Claims;
+pub(super) use published::{Streamed, part, value};
 pub(super) use queues::{Queues, states};
-
-/// The number of bytes that a run counts in the queue of the writer beside its input, so that a commit does not take
-/// too long.
-const RUN_BYTES: usize = 1024;
-
-#[derive(Debug)]
-pub(super) struct Submission(Vec<Submit>);
-
-/// A claim, and the way back for the leases that do not reach their caller.
-#[derive(Debug)]
-pub(super) struct Claiming(Claim, Arc<dyn Back>);
-
-#[derive(Debug)]
-pub(super) struct Configuration(Vec<Queue>, Configure);
-
-#[derive(Debug)]
-pub(super) struct PausedQueues(Vec<Arc<str>>, Pausing);
-
-#[derive(Debug)]
-pub(super) struct PausedRuns(Vec<RunId>, Pausing);
-
-#[derive(Debug)]
-pub(super) struct Moved(Vec<RunId>, Reschedule);
-
-impl Request for Submission {
-    type Answer = Vec<Result<Submitted, Refused>>;
-
-    fn apply(&self, batch: &mut Batch<'_>) -> Result<Self::Answer, Failure> {
-        batch.submit(&self.0)
-    }
-
-    fn wakes(&self) -> bool {
-        true
-    }
-
-    fn bytes(&self) -> usize {
-        let input = |submit: &Submit| submit.input.as_ref().map_or(0, |input| input.payload.len());
-        self.0.iter().map(|submit| RUN_BYTES + input(submit)).sum()
-    }
-}
-
-/// A claim need not survive a crash of the system, for the reasons that hold for an opening.
-impl Request for Claiming {
-    type Answer = Claims;
-
-    const LEASES: bool = true;
-    // Without a caller, the leases would never be released.
-    const NEEDS_CALLER: bool = true;
-
-    fn apply(&self, batch: &mut Batch<'_>) -> Result<Claims, Failure> {
-        batch.claim(&self.0)
-    }
-
-    fn committed(&self, mut claims: Claims) -> Claims {
-        let committed = |taken: Taken| taken.committed(Arc::clone(&self.1));
-        claims.runs = claims.runs.into_iter().map(committed).collect();
-        claims
-    }
-
-    fn must_be_durable(&self) -> bool {
-        false
-    }
-}
-
-impl Request for Configuration {
-    type Answer = ();
-
-    fn apply(&self, batch: &mut Batch<'_>) -> Result<(), Failure> {
-        batch.configure(&self.0, self.1)
-    }
-
-    fn wakes(&self) -> bool {
-        true
-    }
-}
-
-impl Request for PausedQueues {
-    type Answer = ();
-
-    fn apply(&self, batch: &mut Batch<'_>) -> Result<(), Failure> {
-        batch.pause_queues(&self.0, self.1)
-    }
-
-    fn wakes(&self) -> bool {
-        true
-    }
-}
-
-impl Request for PausedRuns {
-    type Answer = Vec<RunId>;
-
-    fn apply(&self, batch: &mut Batch<'_>) -> Result<Vec<RunId>, Failure> {
-        batch.pause(&self.0, self.1)
-    }
-
-    fn wakes(&self) -> bool {
-        true
-    }
-}
-
-impl Request for Moved {
-    type Answer = Vec<RunId>;
-
-    fn apply(&self, batch: &mut Batch<'_>) -> Result<Vec<RunId>, Failure> {
-        batch.reschedule(&self.0, &self.1)
-    }
-
-    fn wakes(&self) -> bool {
-        true
-    }
-}
+pub(super) use requests::{
+    Claiming, Configuration, Moved, PausedQueues, PausedRuns, Publishing, Receiving, Schedules, Sending, Submission,
+};
+pub(super) use schedules::find as find_schedules;
 
 impl Dispatch for SqliteStore {
     async fn submit(&self, batch: Vec<Submit>) -> Result<Vec<Result<Submitted, Refused>>, StoreError> {
@@ -149,7 +46,7 @@ impl Dispatch for SqliteStore {
     }
 
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
-        let Claims { runs, now, next } = self.ask(Claiming(claim, Arc::new(self.ops.clone()))).await?;
+        let Claims { runs, now, next, schedule } = self.ask(Claiming(claim, Arc::new(self.ops.clone()))).await?;
         let slots: Vec<_> = runs.iter().filter_map(|taken| taken.found).collect();
         let journals = match slots.is_empty() {
             true => Vec::new(),
@@ -168,7 +65,55 @@ impl Dispatch for SqliteStore {
                 }
             }
         };
-        Ok(Claimed { runs: runs.into_iter().filter_map(held).collect(), now, next })
+        Ok(Claimed { runs: runs.into_iter().filter_map(held).collect(), now, next, schedule })
+    }
+
+    async fn headers(&self, runs: Vec<RunId>) -> Result<Vec<Option<Header>>, StoreError> {
+        self.read(|fate| Job::Headers { runs, fate }).await
+    }
+
+    async fn send(&self, messages: Vec<Message>) -> Result<Vec<Result<(), Unsent>>, StoreError> {
+        limits::queues(messages.iter().map(|message| &*message.mailbox))?;
+        self.ask(Sending(messages)).await
+    }
+
+    async fn receive(
+        &self,
+        lease: &Lease,
+        mailbox: Arc<str>,
+        key: Key,
+    ) -> Result<Option<Outcome>, StoreError> {
+        self.ask(Receiving { lease: lease.clone(), mailbox, key }).await
+    }
+
+    async fn publish(&self, lease: &Lease, published: Vec<Publish>) -> Result<(), StoreError> {
+        limits::published(&published)?;
+        self.ask(Publishing(lease.clone(), published)).await
+    }
+
+    async fn published(&self, run: &RunId, name: Arc<str>) -> Result<Option<Payload>, StoreError> {
+        let run = run.clone();
+        self.read(|fate| Job::Published { run, name, fate }).await
+    }
+
+    async fn stream(
+        &self,
+        run: &RunId,
+        stream: Arc<str>,
+        from: u64,
+        limit: usize,
+    ) -> Result<Option<StreamPart>, StoreError> {
+        let streamed = Streamed { run: run.clone(), stream, from, limit };
+        self.read(|fate| Job::Stream { streamed, fate }).await
+    }
+
+    async fn schedules(&self, query: ScheduleQuery) -> Result<Vec<StoredSchedule>, StoreError> {
+        self.read(|fate| Job::Schedules { query, fate }).await
+    }
+
+    async fn put_schedules(&self, changes: Vec<PutSchedule>) -> Result<Vec<bool>, StoreError> {
+        limits::schedules(&changes)?;
+        self.ask(Schedules(changes)).await
     }
 
     async fn configure(&self, queues: Vec<Queue>, configure: Configure) -> Result<(), StoreError> {

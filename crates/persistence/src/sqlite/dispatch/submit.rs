@@ -1,6 +1,7 @@
 //! Submitted runs, and the changes of queued runs.
 
-use awaitly_core::journal::Refused;
+use awaitly_core::dispatch::Place;
+use awaitly_core::journal::{Header, Refused};
 use awaitly_core::store::{Pausing, Reschedule, RunId, Submit, Submitted};
 
 use super::super::apply::Batch;
@@ -27,6 +28,15 @@ impl Batch<'_> {
         submit: &Submit,
         ranks: &mut Ranks,
     ) -> Result<Result<Submitted, Refused>, Failure> {
+        if submit.unique.is_some() {
+            // The run id is decided first.
+            if let Some(found) = runs::whole(self.connection, &submit.run)? {
+                return Ok(submit.matches(&found.row.header));
+            }
+            if let Some(found) = self.duplicate(submit, ranks)? {
+                return Ok(Ok(Submitted::Duplicate(found)));
+            }
+        }
         let (place, ranked) = self.place(ranks, submit.place(self.now))?;
         let header = submit.header(place, self.now);
         let row = RunRow::new(self.next_slot()?, submit.run.clone(), header, 0);
@@ -67,10 +77,7 @@ impl Batch<'_> {
             let found = runs::row(self.connection, run)?;
             let is_queued = |row: &RunRow| !row.header.has_begun() && self.lease(row.held.as_ref()).is_none();
             if let Some(mut row) = found.filter(is_queued) {
-                let place = change.apply(&mut row.header, self.now);
-                let (place, ranked) = self.place(&ranks, place)?;
-                ranks.keep(ranked);
-                let left = std::mem::replace(&mut row.header.place, place);
+                let left = self.move_to(&mut row.header, change, &mut ranks)?;
                 self.write(PLACE, &mut row)?;
                 self.make_room(&left)?;
                 changed.push(row.run);
@@ -78,5 +85,18 @@ impl Batch<'_> {
         }
         self.store_ranks(ranks)?;
         Ok(changed)
+    }
+
+    /// Gives a queued run its new place and start, and returns the place that it left.
+    pub(super) fn move_to(
+        &mut self,
+        header: &mut Header,
+        change: &Reschedule,
+        ranks: &mut Ranks,
+    ) -> Result<Place, Failure> {
+        let place = change.apply(header, self.now);
+        let (place, ranked) = self.place(ranks, place)?;
+        ranks.keep(ranked);
+        Ok(std::mem::replace(&mut header.place, place))
     }
 }

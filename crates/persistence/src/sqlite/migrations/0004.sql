@@ -19,12 +19,17 @@ ALTER TABLE awaitly_runs ADD COLUMN start_by INTEGER;
 ALTER TABLE awaitly_runs ADD COLUMN paused INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE awaitly_runs ADD COLUMN crashes INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE awaitly_runs ADD COLUMN due_at INTEGER;
+ALTER TABLE awaitly_runs ADD COLUMN parent_run TEXT; -- the run that waits for the end of this one
+ALTER TABLE awaitly_runs ADD COLUMN parent_key TEXT;
+ALTER TABLE awaitly_runs ADD COLUMN tags TEXT;       -- JSON; NULL: it has none
+ALTER TABLE awaitly_runs ADD COLUMN unique_key TEXT; -- at most one queued run of a queue has it
+ALTER TABLE awaitly_runs ADD COLUMN has_mail INTEGER NOT NULL DEFAULT 0; -- since the run found a mailbox empty
 ALTER TABLE awaitly_runs ADD COLUMN ready INTEGER NOT NULL DEFAULT 0;
 
 UPDATE awaitly_runs SET due_at = CASE status WHEN 'running' THEN changed_at WHEN 'waiting' THEN wake_at END;
 UPDATE awaitly_runs SET checksum = awaitly_checksum(id, run_id, workflow, version, format, status, failed_on, token,
     owner, lock_file, lease_until, error, created_at, changed_at, wake_at, cancel_requested, body_checksum, queue,
-    queue_key, priority, rank, start_by, paused, crashes, due_at) WHERE checksum IS NOT NULL;
+    queue_key, priority, rank, start_by, paused, crashes, due_at, parent_run, parent_key, tags, unique_key, has_mail) WHERE checksum IS NOT NULL;
 
 DROP INDEX awaitly_runs_by_wake;
 DROP INDEX awaitly_runs_by_status;
@@ -40,6 +45,9 @@ CREATE INDEX awaitly_runs_due ON awaitly_runs (ready, due_at, workflow) WHERE du
 -- Runs with an owner, by the process that holds them.
 CREATE INDEX awaitly_runs_held ON awaitly_runs (lock_file, queue, queue_key, ready)
     WHERE owner IS NOT NULL AND ready < 2;
+
+-- Queued runs with a deduplication key.
+CREATE INDEX awaitly_runs_unique ON awaitly_runs (queue, unique_key) WHERE unique_key IS NOT NULL AND status = 'queued';
 
 CREATE TABLE awaitly_queues (
     name         TEXT    PRIMARY KEY,
@@ -59,3 +67,49 @@ CREATE TABLE awaitly_queue_keys (
     checksum INTEGER NOT NULL,
     PRIMARY KEY (queue, key)
 ) WITHOUT ROWID;
+
+-- The runs with a tag.
+CREATE TABLE awaitly_tags (
+    tag      TEXT    NOT NULL,
+    run      INTEGER NOT NULL,
+    checksum INTEGER NOT NULL,
+    PRIMARY KEY (tag, run)
+) WITHOUT ROWID;
+
+-- Messages that runs have not received yet.
+CREATE TABLE awaitly_mail (
+    run      INTEGER NOT NULL,
+    mailbox  TEXT    NOT NULL,
+    seq      INTEGER NOT NULL, -- the order of the messages of a mailbox
+    payload  TEXT    NOT NULL,
+    checksum INTEGER NOT NULL,
+    PRIMARY KEY (run, mailbox, seq)
+) WITHOUT ROWID;
+
+-- The ids of all messages that a run ever got.
+CREATE TABLE awaitly_mail_ids (
+    run      INTEGER NOT NULL,
+    id       TEXT    NOT NULL,
+    checksum INTEGER NOT NULL,
+    PRIMARY KEY (run, id)
+) WITHOUT ROWID;
+
+-- Published values, at the position -1, and the items of streams.
+CREATE TABLE awaitly_published (
+    run      INTEGER NOT NULL,
+    name     TEXT    NOT NULL,
+    position INTEGER NOT NULL,
+    payload  TEXT    NOT NULL,
+    checksum INTEGER NOT NULL,
+    PRIMARY KEY (run, name, position)
+) WITHOUT ROWID;
+
+CREATE TABLE awaitly_schedules (
+    name     TEXT    PRIMARY KEY,
+    version  INTEGER NOT NULL, -- the number of changes so far
+    due_at   INTEGER,
+    rule     TEXT    NOT NULL,
+    checksum INTEGER NOT NULL
+) WITHOUT ROWID;
+
+CREATE INDEX awaitly_schedules_due ON awaitly_schedules (due_at) WHERE due_at IS NOT NULL;
