@@ -86,7 +86,11 @@ fn columns<'row, const N: usize>(row: &'row Row<'_>, first: usize) -> rusqlite::
 }
 
 /// Checks that the `values` of a row match their stored checksum.
-pub(super) fn verify(values: &[ValueRef<'_>], stored: ValueRef<'_>, table: &'static str) -> Result<(), Failure> {
+pub(super) fn verify(
+    values: &[ValueRef<'_>],
+    stored: ValueRef<'_>,
+    table: &'static str,
+) -> Result<(), Failure> {
     if stored == ValueRef::Integer(of(values)) {
         return Ok(());
     }

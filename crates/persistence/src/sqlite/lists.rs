@@ -66,14 +66,7 @@ const DUE_OF: &str = due!(" AND workflow = ?4");
 /// The questions, each with its run.
 macro_rules! waiting {
     ($of:literal) => {
-        concat!(
-            "SELECT ",
-            wait_columns!("w."),
-            ", w.checksum, ",
-            run_row!("r."),
-            " FROM ",
-            $of
-        )
+        concat!("SELECT ", wait_columns!("w."), ", w.checksum, ", run_row!("r."), " FROM ", $of)
     };
 }
 

@@ -5,7 +5,8 @@ use tokio::sync::oneshot;
 
 use super::apply::Batch;
 use super::dispatch::{
-    Claiming, Configuration, Moved, PausedQueues, PausedRuns, Publishing, Receiving, Schedules, Sending, Submission,
+    Claiming, Configuration, Moved, PausedQueues, PausedRuns, Publishing, Receiving, Schedules, Sending,
+    Submission,
 };
 use super::error::Failure;
 use super::requests::{Admit, Cancel, Delete, Import, Release, Renew, Request, Search, Settle, Write};

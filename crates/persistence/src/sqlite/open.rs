@@ -42,7 +42,8 @@ impl Taken {
 }
 
 /// The next id exceeds all existing and all deleted ids.
-const NEXT: &str = "SELECT run, checksum, (SELECT coalesce(max(id), 0) + 1 FROM awaitly_runs) FROM awaitly_next";
+const NEXT: &str =
+    "SELECT run, checksum, (SELECT coalesce(max(id), 0) + 1 FROM awaitly_runs) FROM awaitly_next";
 
 const PUT_TAG: &str = "INSERT INTO awaitly_tags (tag, run, checksum) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
 

@@ -33,8 +33,7 @@ use super::watch::Id;
 const NEXT_HOLDER: &str = "SELECT lock_file FROM awaitly_runs WHERE owner IS NOT NULL AND ready < 2 \
     AND lock_file > ? ORDER BY lock_file LIMIT 1";
 
-const HELD_BY: &str =
-    "SELECT id FROM awaitly_runs WHERE owner IS NOT NULL AND ready < 2 AND lock_file = ?";
+const HELD_BY: &str = "SELECT id FROM awaitly_runs WHERE owner IS NOT NULL AND ready < 2 AND lock_file = ?";
 
 /// The lock of this store, and the folder of the other locks.
 #[derive(Debug)]
@@ -149,9 +148,8 @@ fn without(error: &io::Error) {
 pub(super) fn holders(connection: &Connection) -> Result<Vec<String>, Failure> {
     let mut statement = connection.prepare_cached(NEXT_HOLDER)?;
     let mut found: Vec<String> = Vec::new();
-    while let Some(name) = statement
-        .query_row([found.last().map_or("", String::as_str)], |row| row.get(0))
-        .optional()?
+    while let Some(name) =
+        statement.query_row([found.last().map_or("", String::as_str)], |row| row.get(0)).optional()?
     {
         found.push(name);
     }

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Outcome, Record, Settling, Timestamp, Unanswered};
 use awaitly_core::store::{
-    Answer, Cancelled, Cancelling, DeleteIf, Durability, Lease, Open, Renewed, RunId,
-    StoredRun,
+    Answer, Cancelled, Cancelling, DeleteIf, Durability, Lease, Open, Renewed, RunId, StoredRun,
 };
 
 use super::apply::{Batch, Change};

@@ -150,6 +150,10 @@ pub(super) fn payload(row: &Row<'_>, index: usize, column: &'static str) -> Resu
 
 /// Returns the text of a column as a reference into SQLite's memory, so that a caller that keeps the text copies it
 /// only once.
-pub(super) fn text<'row>(row: &'row Row<'_>, index: usize, column: &'static str) -> Result<&'row str, Failure> {
+pub(super) fn text<'row>(
+    row: &'row Row<'_>,
+    index: usize,
+    column: &'static str,
+) -> Result<&'row str, Failure> {
     row.get_ref(index)?.as_str().map_err(|_| undecodable(column).into())
 }

@@ -244,12 +244,12 @@ pub(super) const STATUS: Columns = update!(
 /// A request to cancel the run, new mail, and the time at which the run becomes due.
 pub(super) const WAKE: Columns = update!("wake_at = ?15, cancel_requested = ?16, has_mail = ?30");
 /// The place in a queue, and the time at which the run becomes due.
-pub(super) const PLACE: Columns = update!("wake_at = ?15, queue = ?18, priority = ?20, rank = ?21, unique_key = ?29");
+pub(super) const PLACE: Columns =
+    update!("wake_at = ?15, queue = ?18, priority = ?20, rank = ?21, unique_key = ?29");
 pub(super) const PAUSED: Columns = update!("paused = ?23");
 /// The input and the start of a queued run.
-pub(super) const START: Columns = update!(
-    "wake_at = ?15, body_checksum = ?17, rank = ?21, input = ?33, input_fingerprint = ?34"
-);
+pub(super) const START: Columns =
+    update!("wake_at = ?15, body_checksum = ?17, rank = ?21, input = ?33, input_fingerprint = ?34");
 /// Everything that changes if the run starts again.
 pub(super) const RESTART: Columns = update!(
     "version = ?4, status = ?6, failed_on = ?7, owner = ?9, lock_file = ?10, lease_until = ?11, error = ?12, \
@@ -326,7 +326,9 @@ impl RunRow {
         let failed_on = match &*self.header.failed_on {
             [] => Cow::Borrowed(NONE),
             // A list of strings always has a JSON form.
-            keys => Cow::Owned(Payload::encode(keys).map_err(|_| undecodable("failed_on"))?.as_str().to_owned()),
+            keys => {
+                Cow::Owned(Payload::encode(keys).map_err(|_| undecodable("failed_on"))?.as_str().to_owned())
+            }
         };
         let tags = match &*self.header.tags {
             [] => None,

@@ -103,6 +103,7 @@ pub(super) fn plan(sql: &str) -> String {
     checksum::register(&connection).unwrap();
     migrate(&mut connection, |_| Ok(())).unwrap();
     let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-    let steps = statement.raw_query().mapped(|row| row.get::<_, String>(3)).collect::<rusqlite::Result<Vec<_>>>();
+    let steps =
+        statement.raw_query().mapped(|row| row.get::<_, String>(3)).collect::<rusqlite::Result<Vec<_>>>();
     steps.unwrap().join("; ")
 }

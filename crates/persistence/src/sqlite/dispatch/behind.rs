@@ -163,7 +163,11 @@ mod tests {
     #[test]
     fn runs_behind_a_limit_are_found_by_their_key() {
         let index = "SEARCH awaitly_runs USING COVERING INDEX awaitly_runs_behind";
-        assert!(plan(BRING_BACK).ends_with(&format!("{index} (queue=? AND queue_key=?)")), "{}", plan(BRING_BACK));
+        assert!(
+            plan(BRING_BACK).ends_with(&format!("{index} (queue=? AND queue_key=?)")),
+            "{}",
+            plan(BRING_BACK)
+        );
         assert_eq!(plan(NEXT_QUEUE), format!("{index} (queue>?)"));
         assert_eq!(plan(NEXT_KEY), format!("{index} (queue=? AND queue_key>?)"));
     }

@@ -37,7 +37,11 @@ impl Batch<'_> {
     }
 
     /// Replaces the waiting entry with its outcome. A waiting run is due then.
-    pub(in super::super) fn put_answer_and_wake(&mut self, row: &mut RunRow, record: &Record) -> Result<(), Failure> {
+    pub(in super::super) fn put_answer_and_wake(
+        &mut self,
+        row: &mut RunRow,
+        record: &Record,
+    ) -> Result<(), Failure> {
         self.put_answer(row, record)?;
         if row.header.status == Status::Waiting {
             row.header.wake = Some(self.now);

@@ -65,8 +65,7 @@ struct Visit {
 impl Batch<'_> {
     pub(in super::super) fn claim(&mut self, claim: &Claim) -> Result<Claims, Failure> {
         let claims = Claims { runs: Vec::new(), now: self.now, next: None, schedule: self.next_schedule()? };
-        let mut claiming =
-            Claiming { claim, limit: claim.limit.min(MOST), claims, moves: Moves::default() };
+        let mut claiming = Claiming { claim, limit: claim.limit.min(MOST), claims, moves: Moves::default() };
         if self.queues.searched.is_none_or(|searched| searched.elapsed() > PATIENCE) {
             self.bury_dead_owners()?;
         }
@@ -182,7 +181,8 @@ impl Batch<'_> {
                 self.put_behind(first.slot)?;
                 claiming.moves.count(1);
             } else {
-                visit.started = visit.started.max(Some(first.rank.saturating_add(header.place.priority.into())));
+                visit.started =
+                    visit.started.max(Some(first.rank.saturating_add(header.place.priority.into())));
                 return self.take_due(whole, first, claiming.claim).map(Some);
             }
         }

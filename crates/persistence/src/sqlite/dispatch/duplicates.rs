@@ -8,7 +8,8 @@ use super::super::error::Failure;
 use super::super::runs::{self, START};
 use super::place::Ranks;
 
-const DUPLICATE: &str = "SELECT id FROM awaitly_runs WHERE status = 'queued' AND queue = ? AND unique_key = ? LIMIT 1";
+const DUPLICATE: &str =
+    "SELECT id FROM awaitly_runs WHERE status = 'queued' AND queue = ? AND unique_key = ? LIMIT 1";
 
 impl Batch<'_> {
     /// Returns the queued run with the deduplication key of a submission, if there is one. Gives it the new input and

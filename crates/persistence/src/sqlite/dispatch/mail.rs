@@ -23,7 +23,8 @@ struct Addressee {
 
 const UNREAD: &str = "SELECT count(*) FROM awaitly_mail WHERE run = ?";
 
-const PUT_ID: &str = "INSERT INTO awaitly_mail_ids (run, id, checksum) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
+const PUT_ID: &str =
+    "INSERT INTO awaitly_mail_ids (run, id, checksum) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
 
 const LAST: &str = "SELECT max(seq) FROM awaitly_mail WHERE run = ? AND mailbox = ?";
 

@@ -24,7 +24,8 @@ use awaitly_core::dispatch::Queue;
 use awaitly_core::journal::{Header, Key, Outcome, Payload, Refused};
 use awaitly_core::store::{
     Claim, Claimed, Configure, Dispatch, Held, Lease, Message, Pausing, Publish, PutSchedule, QueueState,
-    Reschedule, RunId, ScheduleQuery, StoreError, StoredRun, StoredSchedule, StreamPart, Submit, Submitted, Unsent,
+    Reschedule, RunId, ScheduleQuery, StoreError, StoredRun, StoredSchedule, StreamPart, Submit, Submitted,
+    Unsent,
 };
 
 use super::SqliteStore;
@@ -35,7 +36,8 @@ pub(super) use claim::Claims;
 pub(super) use published::{Streamed, part, value};
 pub(super) use queues::{Queues, states};
 pub(super) use requests::{
-    Claiming, Configuration, Moved, PausedQueues, PausedRuns, Publishing, Receiving, Schedules, Sending, Submission,
+    Claiming, Configuration, Moved, PausedQueues, PausedRuns, Publishing, Receiving, Schedules, Sending,
+    Submission,
 };
 pub(super) use schedules::find as find_schedules;
 
@@ -46,7 +48,8 @@ impl Dispatch for SqliteStore {
     }
 
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
-        let Claims { runs, now, next, schedule } = self.ask(Claiming(claim, Arc::new(self.ops.clone()))).await?;
+        let Claims { runs, now, next, schedule } =
+            self.ask(Claiming(claim, Arc::new(self.ops.clone()))).await?;
         let slots: Vec<_> = runs.iter().filter_map(|taken| taken.found).collect();
         let journals = match slots.is_empty() {
             true => Vec::new(),
@@ -57,7 +60,9 @@ impl Dispatch for SqliteStore {
             let lease = lease.claim();
             let journal = found.and_then(|_| journals.next()).unwrap_or_else(|| Ok((Vec::new(), Vec::new())));
             match journal {
-                Ok((records, waits)) => Some(Held { lease, run: StoredRun { header, input, records, waits } }),
+                Ok((records, waits)) => {
+                    Some(Held { lease, run: StoredRun { header, input, records, waits } })
+                }
                 Err(error) => {
                     // The lease lasts until it expires, so that this run does not occupy every claim.
                     tracing::error!(run = %lease.run(), %error, "the journal of a due run cannot be read");

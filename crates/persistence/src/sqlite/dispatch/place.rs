@@ -22,8 +22,7 @@ pub(super) struct Ranked {
     fairness: Fairness,
 }
 
-const NEXT: &str =
-    "SELECT queue, key, next, checksum FROM awaitly_queue_keys WHERE queue = ? AND key = ?";
+const NEXT: &str = "SELECT queue, key, next, checksum FROM awaitly_queue_keys WHERE queue = ? AND key = ?";
 
 const STORE: &str =
     "INSERT OR REPLACE INTO awaitly_queue_keys (queue, key, next, checksum) VALUES (?, ?, ?, ?)";
@@ -39,7 +38,8 @@ impl Batch<'_> {
     /// Returns the place of a run, with the next rank of its key if the queue is fair. In that case,
     /// [`Ranks::keep`] must follow if the run gets the place.
     pub(super) fn place(&mut self, ranks: &Ranks, place: Place) -> Result<(Place, Option<Ranked>), Failure> {
-        let Some(state) = self.queues.find(self.connection, &place.queue)?.filter(|state| state.is_fair()) else {
+        let Some(state) = self.queues.find(self.connection, &place.queue)?.filter(|state| state.is_fair())
+        else {
             return Ok((place, None));
         };
         let virtual_time = state.virtual_time;

@@ -129,7 +129,11 @@ impl State {
 }
 
 impl Batch<'_> {
-    pub(in super::super) fn configure(&mut self, queues: &[Queue], configure: Configure) -> Result<(), Failure> {
+    pub(in super::super) fn configure(
+        &mut self,
+        queues: &[Queue],
+        configure: Configure,
+    ) -> Result<(), Failure> {
         for queue in queues {
             let mut state = self.state(&queue.name)?;
             if configure == Configure::Declare {
@@ -145,7 +149,11 @@ impl Batch<'_> {
         Ok(())
     }
 
-    pub(in super::super) fn pause_queues(&mut self, queues: &[Arc<str>], pausing: Pausing) -> Result<(), Failure> {
+    pub(in super::super) fn pause_queues(
+        &mut self,
+        queues: &[Arc<str>],
+        pausing: Pausing,
+    ) -> Result<(), Failure> {
         for name in queues {
             let mut state = self.state(name)?;
             state.paused = pausing == Pausing::Pause;

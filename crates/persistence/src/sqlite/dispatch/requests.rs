@@ -5,7 +5,8 @@ use std::sync::Arc;
 use awaitly_core::dispatch::Queue;
 use awaitly_core::journal::{Key, Outcome, Refused};
 use awaitly_core::store::{
-    Claim, Configure, Lease, Message, Pausing, Publish, PutSchedule, Reschedule, RunId, Submit, Submitted, Unsent,
+    Claim, Configure, Lease, Message, Pausing, Publish, PutSchedule, Reschedule, RunId, Submit, Submitted,
+    Unsent,
 };
 
 use super::super::apply::Batch;

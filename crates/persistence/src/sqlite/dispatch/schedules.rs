@@ -126,7 +126,11 @@ mod tests {
     #[test]
     fn due_schedules_are_found_by_the_index_of_their_times() {
         let index = "INDEX awaitly_schedules_due";
-        assert!(plan(DUE).starts_with(&format!("SEARCH awaitly_schedules USING {index} (due_at<?)")), "{}", plan(DUE));
+        assert!(
+            plan(DUE).starts_with(&format!("SEARCH awaitly_schedules USING {index} (due_at<?)")),
+            "{}",
+            plan(DUE)
+        );
         assert!(plan(NEXT).contains(&format!("COVERING {index}")), "{}", plan(NEXT));
     }
 }

@@ -51,7 +51,11 @@ impl Batch<'_> {
         Ok(submit.matches(&found.row.header))
     }
 
-    pub(in super::super) fn pause(&mut self, runs: &[RunId], pausing: Pausing) -> Result<Vec<RunId>, Failure> {
+    pub(in super::super) fn pause(
+        &mut self,
+        runs: &[RunId],
+        pausing: Pausing,
+    ) -> Result<Vec<RunId>, Failure> {
         let paused = pausing == Pausing::Pause;
         let mut changed = Vec::new();
         for run in runs {

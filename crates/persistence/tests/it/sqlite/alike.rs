@@ -21,19 +21,55 @@ const TICK: Duration = Duration::from_millis(1);
 
 #[derive(Debug, Clone)]
 enum Move {
-    Submit { run: usize, key: Option<usize>, workflow: usize, later: bool },
-    Claim { limit: usize, workflows: usize, expires: bool },
+    Submit {
+        run: usize,
+        key: Option<usize>,
+        unique: Option<usize>,
+        workflow: usize,
+        later: bool,
+    },
+    Claim {
+        limit: usize,
+        workflows: usize,
+        expires: bool,
+    },
     /// Ends one of the claimed runs.
-    Finish { held: usize, status: Status },
-    Append { held: usize },
-    Release { held: usize },
-    Cancel { run: usize },
-    Delete { run: usize },
+    Finish {
+        held: usize,
+        status: Status,
+    },
+    Append {
+        held: usize,
+    },
+    /// Starts one of the claimed runs again.
+    Restart {
+        held: usize,
+    },
+    Release {
+        held: usize,
+    },
+    Cancel {
+        run: usize,
+    },
+    Delete {
+        run: usize,
+    },
     /// Pauses or resumes a run, if no owner holds it.
-    Pause { run: usize, pausing: Pausing },
-    Hurry { run: usize, start: Option<Start> },
-    Configure { per_key: Option<u32>, concurrency: Option<u32> },
-    PauseQueue { pausing: Pausing },
+    Pause {
+        run: usize,
+        pausing: Pausing,
+    },
+    Hurry {
+        run: usize,
+        start: Option<Start>,
+    },
+    Configure {
+        per_key: Option<u32>,
+        concurrency: Option<u32>,
+    },
+    PauseQueue {
+        pausing: Pausing,
+    },
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
@@ -41,14 +77,16 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
     let status = prop_oneof![Just(Status::Completed), Just(Status::Failed), Just(Status::Waiting)];
     let limits = (prop::option::of(1..3_u32), prop::option::of(1..4_u32));
     let key = prop::option::weighted(0.8, 0..3_usize);
+    let unique = prop::option::weighted(0.2, 0..3_usize);
     let start = prop_oneof![Just(None), Just(Some(Start::Now)), Just(Some(Start::In(HOUR)))];
     let one = prop_oneof![
-        8 => (0..RUNS, key, 0..2_usize, prop::bool::weighted(0.1))
-            .prop_map(|(run, key, workflow, later)| Move::Submit { run, key, workflow, later }),
+        8 => (0..RUNS, key, unique, 0..2_usize, prop::bool::weighted(0.1))
+            .prop_map(|(run, key, unique, workflow, later)| Move::Submit { run, key, unique, workflow, later }),
         6 => (0..4_usize, 1..3_usize, prop::bool::weighted(0.3))
             .prop_map(|(limit, workflows, expires)| Move::Claim { limit, workflows, expires }),
         4 => (0..RUNS, status).prop_map(|(held, status)| Move::Finish { held, status }),
         1 => (0..RUNS).prop_map(|held| Move::Append { held }),
+        1 => (0..RUNS).prop_map(|held| Move::Restart { held }),
         1 => (0..RUNS).prop_map(|held| Move::Release { held }),
         1 => (0..RUNS).prop_map(|run| Move::Cancel { run }),
         1 => (0..RUNS).prop_map(|run| Move::Delete { run }),
@@ -76,9 +114,14 @@ impl<S: Dispatch> Worked<S> {
     async fn carry_out(&mut self, next: &Move) -> String {
         let store = &self.store;
         match next {
-            Move::Submit { run, key, workflow, later } => {
+            Move::Submit { run, key, unique, workflow, later } => {
                 let submit = Submit::new(Self::id(*run), format!("workflow {workflow}")).queue("orders");
                 let submit = if *later { submit.start(Start::In(HOUR)) } else { submit };
+                let submit = match unique {
+                    Some(0) => submit.deduplicate("unique"),
+                    Some(_) => submit.debounce("unique"),
+                    None => submit,
+                };
                 let submit = key.iter().fold(submit, |submit, key| submit.key(format!("key {key}")));
                 format!("{:?}", store.submit(vec![submit]).await)
             }
@@ -104,6 +147,10 @@ impl<S: Dispatch> Worked<S> {
                 }
                 None => String::new(),
             },
+            Move::Restart { held } => match self.take(*held) {
+                Some(held) => format!("{:?}", self.store.restart(&held.lease, None).await),
+                None => String::new(),
+            },
             Move::Release { held } => {
                 if let Some(held) = self.take(*held) {
                     self.store.release(&held.lease);
@@ -118,7 +165,9 @@ impl<S: Dispatch> Worked<S> {
             Move::Pause { run, .. } if self.held.iter().any(|held| *held.lease.run() == Self::id(*run)) => {
                 String::new()
             }
-            Move::Pause { run, pausing } => format!("{:?}", store.pause(vec![Self::id(*run)], *pausing).await),
+            Move::Pause { run, pausing } => {
+                format!("{:?}", store.pause(vec![Self::id(*run)], *pausing).await)
+            }
             Move::Hurry { run, start } => {
                 let mut change = Reschedule::new();
                 change.start = *start;
@@ -153,7 +202,10 @@ impl<S: Dispatch> Worked<S> {
 /// Everything of a header except times.
 fn told(header: &Header) -> String {
     let Header { workflow, version, status, cancel_requested, place, paused, crashes, .. } = header;
-    format!("{workflow} {version} {status} {cancel_requested} {:?} {paused} {crashes}", place.key)
+    format!(
+        "{workflow} {version} {status} {cancel_requested} {:?} {paused} {crashes} {:?}",
+        place.key, place.unique
+    )
 }
 
 proptest! {

@@ -1,6 +1,7 @@
 mod alike;
 mod closing;
 mod damage;
+mod exchange;
 mod flipping;
 mod full;
 mod group_commit;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use awaitly_core::dispatch::{Queue, Rate};
 use awaitly_core::journal::Status;
 use awaitly_core::store::{
-    Claim, Claimed, Configure, Dispatch, Durability, Ending, Held, Operate, Owner, Pausing, QueueState, Start,
-    Store, Submit, Submitted,
+    Claim, Claimed, Configure, Dispatch, Durability, Ending, Held, Operate, Owner, Pausing, QueueState,
+    Start, Store, Submit, Submitted,
 };
 use awaitly_persistence::SqliteStore;
 
@@ -59,10 +59,8 @@ async fn settings_and_pauses_survive_reopening() {
     fixture.store.pause_queues(vec!["orders".into()], Pausing::Resume).await.unwrap();
     let states = fixture.store.queues().await.unwrap();
     let InFolder { store, place: _folder } = fixture.reopen().await;
-    let expected = [
-        QueueState::new(Queue::new("mails"), true),
-        QueueState::new(settings.clone().concurrency(8), false),
-    ];
+    let expected =
+        [QueueState::new(Queue::new("mails"), true), QueueState::new(settings.clone().concurrency(8), false)];
     assert_eq!((&states[..], &store.queues().await.unwrap()[..]), (&expected[..], &expected[..]));
     store.configure(vec![settings], Configure::Declare).await.unwrap();
     assert_eq!(store.queues().await.unwrap(), expected, "the code has not changed");
@@ -254,7 +252,8 @@ async fn unreadable_run_keeps_no_other_from_starting() {
     ] {
         assert_eq!(fixture.sql().execute(harm, []).unwrap(), 1);
     }
-    let mut claimed = ids(&claim(&fixture.store).await.runs).into_iter().map(str::to_owned).collect::<Vec<_>>();
+    let mut claimed =
+        ids(&claim(&fixture.store).await.runs).into_iter().map(str::to_owned).collect::<Vec<_>>();
     claimed.sort();
     assert_eq!(claimed, ["a", "d", "f"]);
     assert!(fixture.store.load(&run_id("b")).await.is_err());
