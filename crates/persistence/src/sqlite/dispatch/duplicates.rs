@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn queued_runs_are_found_by_their_deduplication_keys() {
-        let index = "SEARCH awaitly_runs USING COVERING INDEX awaitly_runs_unique (queue=? AND unique_key=?)";
-        assert_eq!(plan(DUPLICATE), index);
+        let index = "INDEX awaitly_runs_unique (queue=? AND unique_key=?)";
+        assert!(plan(DUPLICATE).ends_with(index), "{}", plan(DUPLICATE));
     }
 }

@@ -13,27 +13,26 @@ use super::super::rows::{text, time};
 use super::super::runs::{of_text, of_time, or_null};
 
 macro_rules! select {
-    ($condition:literal) => {
-        concat!("SELECT ", schedule_columns!(), ", checksum FROM awaitly_schedules WHERE ", $condition)
+    ($of:literal) => {
+        concat!("SELECT ", schedule_columns!(), ", checksum FROM awaitly_schedules ", $of)
     };
 }
 
 macro_rules! query {
-    ($due:literal) => {
+    ($of:literal) => {
         concat!(
-            select!(""),
-            $due,
+            select!($of),
             " AND (:name IS NULL OR name = :name) AND (:after IS NULL OR name > :after) ORDER BY name LIMIT :limit"
         )
     };
 }
 
-const ALL: &str = query!(":due IS NULL");
+const ALL: &str = query!("WHERE :due IS NULL");
 
 /// Selects due schedules by the index of their times. In a combined statement, SQLite would scan the whole table.
-const DUE: &str = query!("due_at <= :due");
+const DUE: &str = query!("INDEXED BY awaitly_schedules_due WHERE due_at <= :due");
 
-const ONE: &str = select!("name = ?");
+const ONE: &str = select!("WHERE name = ?");
 
 const NEXT: &str = "SELECT due_at FROM awaitly_schedules WHERE due_at IS NOT NULL ORDER BY due_at LIMIT 1";
 
