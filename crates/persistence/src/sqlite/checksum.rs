@@ -1,122 +1,16 @@
 //! A checksum for each row, so that a flipped bit on the disk leads to an error instead of a different value.
 //!
-//! The statement that writes a record or a question also writes its checksum. A run changes column by column, so
-//! triggers on the writing connection update its checksum; they refuse the update if the old checksum was wrong. The
-//! large columns of a run have a separate checksum, which is covered by the main one, so that a list need not read
-//! them.
+//! The statement that writes a row also writes its checksum. A run is therefore read, and its checksum verified, before
+//! it is changed. The large columns of a run have a separate checksum, which is covered by the main one, so that a list
+//! need not read them.
 
 use awaitly_core::store::StoreError;
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, Error, Params, Row, ffi, params_from_iter};
+use rusqlite::{Connection, Params, Row, params_from_iter};
 
-use super::error::{Failure, MISMATCH};
-
-/// The columns of a run that its checksum covers, each prefixed with `$of`, and the checksum.
-macro_rules! run_columns {
-    ($of:literal) => {
-        concat!(
-            $of,
-            "id,",
-            $of,
-            "run_id,",
-            $of,
-            "workflow,",
-            $of,
-            "version,",
-            $of,
-            "format,",
-            $of,
-            "status,",
-            $of,
-            "failed_on,",
-            $of,
-            "token,",
-            $of,
-            "owner,",
-            $of,
-            "owner_file,",
-            $of,
-            "lease_until,",
-            $of,
-            "error,",
-            $of,
-            "created_at,",
-            $of,
-            "changed_at,",
-            $of,
-            "wake_at,",
-            $of,
-            "cancel_requested,",
-            $of,
-            "body_checksum"
-        )
-    };
-}
-
-/// The large columns of a run, which have a separate checksum.
-macro_rules! body_columns {
-    ($of:literal) => {
-        concat!($of, "input,", $of, "input_fingerprint,", $of, "outcome_kind,", $of, "outcome")
-    };
-}
-
-/// The columns of a record that its checksum covers.
-macro_rules! step_columns {
-    () => {
-        "run, key, seq, kind, payload, input_fingerprint, recorded_at"
-    };
-}
-
-/// The columns of a question that its checksum covers.
-macro_rules! wait_columns {
-    ($of:literal) => {
-        concat!($of, "run,", $of, "key,", $of, "token,", $of, "request,", $of, "since,", $of, "expires_at")
-    };
-}
-
-pub(super) use {body_columns, run_columns, step_columns, wait_columns};
-
-/// The number of columns in [`run_columns`].
-pub(super) const HEADER: usize = 17;
-/// The number of columns in [`body_columns`].
-const BODY: usize = 4;
-/// The number of columns in [`step_columns`].
-pub(super) const STEP: usize = 7;
-/// The number of columns in [`wait_columns`].
-pub(super) const WAIT: usize = 6;
-
-/// The triggers that update the checksums of runs, for one connection.
-const TRIGGERS: &str = concat!(
-    "CREATE TEMP TRIGGER awaitly_run_added AFTER INSERT ON main.awaitly_runs BEGIN \
-        UPDATE awaitly_runs SET body_checksum = awaitly_checksum(",
-    body_columns!(""),
-    ") WHERE id = NEW.id; \
-        UPDATE awaitly_runs SET checksum = awaitly_checksum(",
-    run_columns!(""),
-    ") WHERE id = NEW.id; \
-    END; \
-    CREATE TEMP TRIGGER awaitly_run_changed AFTER UPDATE OF run_id, workflow, version, format, status, failed_on, \
-        token, owner, owner_file, lease_until, error, created_at, changed_at, wake_at, cancel_requested, input, \
-        input_fingerprint, outcome_kind, outcome ON main.awaitly_runs BEGIN \
-        SELECT awaitly_verify(OLD.checksum, ",
-    run_columns!("OLD."),
-    "); \
-        SELECT awaitly_verify(OLD.body_checksum, ",
-    body_columns!("OLD."),
-    "); \
-        UPDATE awaitly_runs SET body_checksum = awaitly_checksum(",
-    body_columns!(""),
-    ") WHERE id = NEW.id; \
-        UPDATE awaitly_runs SET checksum = awaitly_checksum(",
-    run_columns!(""),
-    ") WHERE id = NEW.id; \
-    END; \
-    CREATE TEMP TRIGGER awaitly_next_changed AFTER UPDATE OF run ON main.awaitly_next BEGIN \
-        SELECT awaitly_verify(OLD.checksum, OLD.run); \
-        UPDATE awaitly_next SET checksum = awaitly_checksum(run); \
-    END;"
-);
+use super::columns::{BODY, BODY_CHECKSUM, MAIL, PUBLISHED, QUEUE, RUN, RUN_ROW, SCHEDULE, STEP, WAIT};
+use super::error::Failure;
 
 /// A checksum under construction: CRC-32 over a type byte and the bytes of each value. The length of a text precedes
 /// its bytes.
@@ -169,11 +63,16 @@ impl Checksum {
     }
 }
 
-/// Returns parameters that bind the values of a row, followed by its checksum.
-pub(super) fn with_checksum<'v>(values: &'v [ValueRef<'v>]) -> impl Params + 'v {
+/// Returns the checksum of a row with these values.
+pub(super) fn of(values: &[ValueRef<'_>]) -> i64 {
     let mut checksum = Checksum::default();
     values.iter().for_each(|value| checksum.add(*value));
-    let checksum = ValueRef::Integer(checksum.finish());
+    checksum.finish()
+}
+
+/// Returns parameters that bind the values of a row, followed by its checksum.
+pub(super) fn with_checksum<'v>(values: &'v [ValueRef<'v>]) -> impl Params + 'v {
+    let checksum = ValueRef::Integer(of(values));
     params_from_iter(values.iter().copied().chain([checksum]).map(ToSqlOutput::Borrowed))
 }
 
@@ -187,67 +86,103 @@ fn columns<'row, const N: usize>(row: &'row Row<'_>, first: usize) -> rusqlite::
 }
 
 /// Checks that the `values` of a row match their stored checksum.
-fn verify(values: &[ValueRef<'_>], stored: ValueRef<'_>, table: &'static str) -> Result<(), Failure> {
-    let mut checksum = Checksum::default();
-    values.iter().for_each(|value| checksum.add(*value));
-    if stored == ValueRef::Integer(checksum.finish()) {
+pub(super) fn verify(
+    values: &[ValueRef<'_>],
+    stored: ValueRef<'_>,
+    table: &'static str,
+) -> Result<(), Failure> {
+    if stored == ValueRef::Integer(of(values)) {
         return Ok(());
     }
     Err(StoreError::Corrupt { detail: format!("the checksum of a row of {table} does not match").into() }
         .into())
 }
 
-/// Registers the functions that migrations and triggers call.
+/// Registers the function that migrations call.
 pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC;
-    connection.create_scalar_function("awaitly_checksum", -1, flags, |call| Ok(of_arguments(call, 0)))?;
-    connection.create_scalar_function("awaitly_verify", -1, flags, |call| {
-        if call.get_raw(0) == ValueRef::Integer(of_arguments(call, 1)) {
-            return Ok(true);
-        }
-        Err(Error::SqliteFailure(ffi::Error::new(MISMATCH), None))
-    })
+    connection.create_scalar_function("awaitly_checksum", -1, flags, |call| Ok(of_arguments(call)))
 }
 
-/// Makes `connection` update the checksums of the runs that it changes.
-pub(super) fn keep(connection: &Connection) -> rusqlite::Result<()> {
-    connection.execute_batch(TRIGGERS)
-}
-
-fn of_arguments(call: &Context<'_>, first: usize) -> i64 {
+fn of_arguments(call: &Context<'_>) -> i64 {
     let mut checksum = Checksum::default();
-    (first..call.len()).for_each(|index| checksum.add(call.get_raw(index)));
+    (0..call.len()).for_each(|index| checksum.add(call.get_raw(index)));
     checksum.finish()
 }
 
 /// Checks every row of the tables.
 pub(super) fn verify_all(connection: &Connection) -> Result<(), Failure> {
-    const RUNS: &str =
-        concat!("SELECT ", run_columns!(""), ", checksum, ", body_columns!(""), " FROM awaitly_runs");
-    each_row(connection, RUNS, verify_run)?;
+    const RUNS: &str = concat!("SELECT ", run_row!(""), ", ", body_columns!(), " FROM awaitly_runs");
+    each_row(connection, RUNS, |row| {
+        verify_run(row, 0)?;
+        verify_body(row)
+    })?;
     const STEPS: &str = concat!("SELECT ", step_columns!(), ", checksum FROM awaitly_steps");
     each_row(connection, STEPS, |row| step(row).map(drop))?;
     const WAITS: &str = concat!("SELECT ", wait_columns!(""), ", checksum FROM awaitly_waits");
     each_row(connection, WAITS, verify_wait)?;
-    each_row(connection, "SELECT run, checksum FROM awaitly_next", |row| {
-        verify(&[row.get_ref(0)?], row.get_ref(1)?, "awaitly_next")
-    })
+    each_row(connection, "SELECT run, checksum FROM awaitly_next", verify_next)?;
+    const QUEUES: &str = concat!("SELECT ", queue_columns!(), ", checksum FROM awaitly_queues");
+    each_row(connection, QUEUES, verify_queue)?;
+    const KEYS: &str = "SELECT queue, key, next, checksum FROM awaitly_queue_keys";
+    each_row(connection, KEYS, verify_key)?;
+    verify_exchanged(connection)
 }
 
-/// Checks a row of [`run_columns`], their checksum, and [`body_columns`].
-fn verify_run(row: &Row<'_>) -> Result<(), Failure> {
-    verify_header(row, 0)?;
-    verify_body(row)
+/// Checks every row of tags, mail, published values and schedules.
+fn verify_exchanged(connection: &Connection) -> Result<(), Failure> {
+    each_row(connection, "SELECT tag, run, checksum FROM awaitly_tags", |row| {
+        verify(&columns::<2>(row, 0)?, row.get_ref(2)?, "awaitly_tags")
+    })?;
+    each_row(connection, "SELECT run, id, checksum FROM awaitly_mail_ids", |row| {
+        verify(&columns::<2>(row, 0)?, row.get_ref(2)?, "awaitly_mail_ids")
+    })?;
+    const MESSAGES: &str = concat!("SELECT ", mail_columns!(), ", checksum FROM awaitly_mail");
+    each_row(connection, MESSAGES, verify_mail)?;
+    const VALUES: &str = concat!("SELECT ", published_columns!(), ", checksum FROM awaitly_published");
+    each_row(connection, VALUES, verify_published)?;
+    const SCHEDULES: &str = concat!("SELECT ", schedule_columns!(), ", checksum FROM awaitly_schedules");
+    each_row(connection, SCHEDULES, verify_schedule)
 }
 
-/// Checks the [`body_columns`] of a row of that form.
+/// Checks the [`body_columns`] that follow a [`run_row`].
 pub(super) fn verify_body(row: &Row<'_>) -> Result<(), Failure> {
-    verify(&columns::<BODY>(row, HEADER + 1)?, row.get_ref(HEADER - 1)?, "awaitly_runs")
+    verify(&columns::<BODY>(row, RUN_ROW)?, row.get_ref(BODY_CHECKSUM)?, "awaitly_runs")
 }
 
 /// Checks the [`run_columns`] that begin at column `first`, against the checksum that follows them.
-pub(super) fn verify_header(row: &Row<'_>, first: usize) -> Result<(), Failure> {
-    verify(&columns::<HEADER>(row, first)?, row.get_ref(first + HEADER)?, "awaitly_runs")
+pub(super) fn verify_run(row: &Row<'_>, first: usize) -> Result<(), Failure> {
+    verify(&columns::<RUN>(row, first)?, row.get_ref(first + RUN)?, "awaitly_runs")
+}
+
+/// Checks a row of `awaitly_next`.
+pub(super) fn verify_next(row: &Row<'_>) -> Result<(), Failure> {
+    verify(&columns::<1>(row, 0)?, row.get_ref(1)?, "awaitly_next")
+}
+
+/// Checks a row of [`queue_columns`] and their checksum.
+pub(super) fn verify_queue(row: &Row<'_>) -> Result<(), Failure> {
+    verify(&columns::<QUEUE>(row, 0)?, row.get_ref(QUEUE)?, "awaitly_queues")
+}
+
+/// Checks a row of [`mail_columns`] and their checksum.
+pub(super) fn verify_mail(row: &Row<'_>) -> Result<(), Failure> {
+    verify(&columns::<MAIL>(row, 0)?, row.get_ref(MAIL)?, "awaitly_mail")
+}
+
+/// Checks a row of [`published_columns`] and their checksum.
+pub(super) fn verify_published(row: &Row<'_>) -> Result<(), Failure> {
+    verify(&columns::<PUBLISHED>(row, 0)?, row.get_ref(PUBLISHED)?, "awaitly_published")
+}
+
+/// Checks a row of [`schedule_columns`] and their checksum.
+pub(super) fn verify_schedule(row: &Row<'_>) -> Result<(), Failure> {
+    verify(&columns::<SCHEDULE>(row, 0)?, row.get_ref(SCHEDULE)?, "awaitly_schedules")
+}
+
+/// Checks the name of a queue, a key, its next rank and their checksum.
+pub(super) fn verify_key(row: &Row<'_>) -> Result<(), Failure> {
+    verify(&columns::<3>(row, 0)?, row.get_ref(3)?, "awaitly_queue_keys")
 }
 
 /// Checks a row that begins with [`wait_columns`] and their checksum.

@@ -3,6 +3,7 @@ use rusqlite::Connection;
 
 use super::apply::Batch;
 use super::clock::now;
+use super::dispatch::Queues;
 use super::error::{Failure, may_concern_one_operation};
 use super::leases::Leases;
 use super::op::Op;
@@ -14,6 +15,7 @@ use super::watch::Watch;
 pub(super) struct Committer {
     pub(super) connection: Connection,
     pub(super) leases: Leases,
+    pub(super) queues: Queues,
     pub(super) owners: Owners,
     pub(super) watch: Watch,
     pub(super) bell: Bell,
@@ -69,15 +71,18 @@ impl Committer {
     }
 
     fn apply(&mut self, ops: &mut [Op]) -> rusqlite::Result<()> {
-        self.leases.refresh(&self.connection)?;
+        let version = self.leases.refresh(&self.connection)?;
+        self.queues.refresh(version);
         if ops.iter().any(Op::leases) {
             self.owners.renew();
         }
         let mut batch = Batch {
             connection: &self.connection,
             leases: &mut self.leases,
+            queues: &mut self.queues,
             owners: &self.owners,
             now: now(),
+            next_slot: None,
         };
         ops.iter_mut().try_for_each(|op| op.apply(&mut batch))
     }
@@ -103,5 +108,6 @@ impl Committer {
             tracing::error!(%error, "a failed transaction could not be rolled back");
         }
         self.leases.forget_all();
+        self.queues.forget_all();
     }
 }

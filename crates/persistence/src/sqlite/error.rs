@@ -3,7 +3,7 @@ use std::io;
 use std::path::Path;
 
 use awaitly_core::store::{Owner, StoreError};
-use rusqlite::{Error, ErrorCode, ffi};
+use rusqlite::{Error, ErrorCode};
 
 /// The reason for which an operation was not carried out.
 #[derive(Debug)]
@@ -99,23 +99,12 @@ pub(super) fn store_error(error: &Error) -> StoreError {
         | Error::SqlInputError { .. } => return StoreError::Corrupt { detail },
         _ => {}
     }
-    if is_mismatch(error) {
-        return StoreError::Corrupt { detail: "the checksum of a row of awaitly_runs does not match".into() };
-    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full { detail },
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => StoreError::ReadOnly { detail },
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => StoreError::Corrupt { detail },
         _ => StoreError::Unavailable { detail },
     }
-}
-
-/// The error code for a row whose checksum does not match. SQLite never returns it by itself: it is reserved for
-/// functions of the program.
-pub(super) const MISMATCH: i32 = ffi::SQLITE_CONSTRAINT_FUNCTION;
-
-fn is_mismatch(error: &Error) -> bool {
-    error.sqlite_error().is_some_and(|error| error.extended_code == MISMATCH)
 }
 
 pub(super) fn unavailable(error: &io::Error) -> StoreError {

@@ -5,6 +5,7 @@ use rusqlite::Connection;
 
 use super::error::Failure;
 use super::rows;
+use super::runs::{self, RunRow};
 
 /// The leases that this writer knows to be the newest of their runs, so that a write need not look up its lease in the
 /// table.
@@ -30,11 +31,11 @@ pub(super) struct Held {
 }
 
 impl Leases {
-    /// Brings the known leases up to date. Call this first in each transaction.
-    pub(super) fn refresh(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+    /// Brings the known leases up to date, and returns the data version. Call this first in each transaction.
+    pub(super) fn refresh(&mut self, connection: &Connection) -> rusqlite::Result<i64> {
         let mut statement = connection.prepare_cached("PRAGMA data_version")?;
         self.version = statement.query_row([], |row| row.get(0))?;
-        Ok(())
+        Ok(self.version)
     }
 
     /// Adds a lease that was just written to the table.
@@ -82,8 +83,9 @@ impl Leases {
     }
 
     fn look_up(&mut self, connection: &Connection, lease: &Lease) -> Result<(), Failure> {
-        let found = rows::header_in(connection, lease.slot(), lease.run())?;
-        let Some(token) = found.filter(|run| run.held.is_some()).map(|run| run.token) else {
+        let found = runs::row_in(connection, lease.slot())?;
+        let is_held = |run: &RunRow| run.held.is_some() && run.run == *lease.run();
+        let Some(token) = found.filter(is_held).map(|run| run.token) else {
             self.held.remove(&lease.slot());
             return Ok(());
         };

@@ -1,18 +1,25 @@
 //! A store in one SQLite file.
 
+#[macro_use]
+mod columns;
+
 mod apply;
 mod checksum;
 mod clock;
 mod commit;
+mod dispatch;
 mod error;
 mod leases;
 mod lists;
 mod op;
+mod open;
+mod operate;
 mod options;
 mod owners;
 mod reader;
 mod requests;
 mod rows;
+mod runs;
 mod schema;
 mod watch;
 mod whole;
@@ -28,8 +35,8 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Key, Outcome, Record, Settling, Unanswered};
 use awaitly_core::store::{
-    Answer, Bell, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending, Lease, Open, Opened,
-    Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait,
+    Answer, Bell, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending, Input, Lease, Open,
+    Opened, Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait,
     WaitQuery, Waiting, Wakes,
 };
 use tokio::sync::oneshot;
@@ -37,11 +44,12 @@ use tokio::sync::oneshot;
 use crate::group::{Sender, queue};
 use crate::limits;
 use crate::unclaimed::Back;
-use apply::{Admitted, Change};
+use apply::Change;
 use op::{Asked, Fate, Op};
+use open::{Admitted, Taken};
 use options::Synchronous;
 use reader::{Job, Jobs};
-use requests::{Admit, Cancel, Delete, Import, Renew, Request, Settle, Write};
+use requests::{Admit, Cancel, Delete, Import, Renew, Request, Search, Settle, Write};
 use writer::Writer;
 
 /// A store in one SQLite file, which several processes of one machine may share.
@@ -69,14 +77,13 @@ use writer::Writer;
 /// logs one warning.
 ///
 /// # The file
-/// The tables are named `awaitly_runs`, `awaitly_steps`, `awaitly_waits`, `awaitly_next` and `awaitly_migrations`.
-/// Other tables in the file are never touched, so an application may keep its own there. The file is in WAL mode and
-/// must be on a local disk, not on a network. It does not shrink when runs are deleted: SQLite reuses free pages, and
+/// The names of the tables begin with `awaitly_`. Other tables in the file are never touched, so an application may keep
+/// its own there. The file is in WAL mode and must be on a local disk, not on a network. It does not shrink when runs are deleted: SQLite reuses free pages, and
 /// `VACUUM` returns them. `:memory:` is refused; use [`MemoryStore`](crate::MemoryStore) instead.
 ///
 /// # Damage
 /// If the file is removed, replaced or truncated while it is open, the store refuses every later write with
-/// [`StoreError::NotThere`] or [`StoreError::Corrupt`]. Each run, record and question has a checksum, and the whole
+/// [`StoreError::NotThere`] or [`StoreError::Corrupt`]. Each row has a checksum, and the whole
 /// file is checked when it is opened: see [`SqliteOptions::check_tables_only`].
 ///
 /// # Cancel safety
@@ -196,8 +203,8 @@ impl Store for SqliteStore {
         let (run, purpose) = (request.run.clone(), request.purpose);
         let request = Box::new(request);
         let admitted = self.ask(Admit { request, back: Arc::new(self.ops.clone()) }).await?;
-        let (lease, now, header, input, found) = match *admitted {
-            Admitted::Held { lease, now, header, input, found } => (lease, now, header, input, found),
+        let (Taken { lease, header, input, found }, now) = match *admitted {
+            Admitted::Held(taken, now) => (taken, now),
             Admitted::Ended(header) => return Ok(Opened::Ended(header)),
             Admitted::Refused(refused) => return limits::refused(self, &run, purpose, refused).await,
         };
@@ -243,6 +250,10 @@ impl Store for SqliteStore {
         self.change(lease, Change::Finish(Box::new(ending))).await
     }
 
+    async fn restart(&self, lease: &Lease, input: Option<Input>) -> Result<(), StoreError> {
+        self.change(lease, Change::Restart(input)).await
+    }
+
     async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Renewed, StoreError> {
         self.ask(Renew { lease: lease.clone(), ttl }).await
     }
@@ -278,7 +289,8 @@ impl Operate for SqliteStore {
     }
 
     async fn due(&self, query: DueQuery) -> Result<Vec<Due>, StoreError> {
-        self.ask(query).await
+        let now = self.ask(Search).await?;
+        self.read(|fate| Job::Due { query, now, fate }).await
     }
 
     async fn answer(&self, answer: Answer) -> Result<Result<(), Unanswered>, StoreError> {

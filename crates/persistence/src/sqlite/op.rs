@@ -1,11 +1,15 @@
 //! The operations of the writer thread, from the queue to their answers.
 
-use awaitly_core::store::{Answer, DueQuery, Lease, StoreError};
+use awaitly_core::store::{Answer, Lease, StoreError};
 use tokio::sync::oneshot;
 
 use super::apply::Batch;
+use super::dispatch::{
+    Claiming, Configuration, Moved, PausedQueues, PausedRuns, Publishing, Receiving, Schedules, Sending,
+    Submission,
+};
 use super::error::Failure;
-use super::requests::{Admit, Cancel, Delete, Import, Release, Renew, Request, Settle, Write};
+use super::requests::{Admit, Cancel, Delete, Import, Release, Renew, Request, Search, Settle, Write};
 use crate::group::{Queued, Sender};
 use crate::unclaimed::Back;
 
@@ -115,7 +119,17 @@ operations! {
     Cancel(Cancel),
     Delete(Delete),
     Import(Import),
-    Due(DueQuery),
+    Search(Search),
+    Submission(Submission),
+    Claiming(Claiming),
+    Configuration(Configuration),
+    PausedQueues(PausedQueues),
+    PausedRuns(PausedRuns),
+    Moved(Moved),
+    Sending(Sending),
+    Receiving(Receiving),
+    Publishing(Publishing),
+    Schedules(Schedules),
 }
 
 impl Back for Sender<Op> {
@@ -132,7 +146,7 @@ mod tests {
     use awaitly_core::journal::{Header, Status, Timestamp};
     use awaitly_core::store::{Open, Owner, RunId};
 
-    use super::super::apply::Admitted;
+    use super::super::open::{Admitted, Taken};
     use super::*;
     use crate::group::queue;
     use crate::unclaimed::Unclaimed;
@@ -150,11 +164,11 @@ mod tests {
         };
         let held = || {
             let header = Header::new("checkout".into(), 1, Status::Running, Timestamp::default());
-            let (lease, now) = (Unclaimed::new(lease()), Timestamp::default());
-            Box::new(Admitted::Held { lease, now, header, input: None, found: None })
+            let taken = Taken { lease: Unclaimed::new(lease()), header, input: None, found: None };
+            Box::new(Admitted::Held(taken, Timestamp::default()))
         };
         let claimed = match *admit.committed(held()) {
-            Admitted::Held { lease, .. } => lease.claim(),
+            Admitted::Held(taken, _) => taken.lease.claim(),
             other => panic!("{other:?}"),
         };
         assert_eq!(claimed, lease());

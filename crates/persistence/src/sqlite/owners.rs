@@ -8,7 +8,7 @@
 //!
 //! The files are in the folder `<database>-owners`. A store creates its file and removes the files of dead stores
 //! inside a write transaction, so that no store removes a file between its creation and its locking. The leases of a
-//! dead store are released before its file is removed, and a store that closes with held leases leaves its file.
+//! dead store are ended before its file is removed, and a store that closes with held leases leaves its file.
 //! Therefore, if a file is missing, it was removed by mistake or the database was copied without the folder. A missing
 //! file says nothing about its owner, so those leases last until they expire. A store recreates its file before it
 //! gives or renews a lease. Whatever happens to the files, the fencing token keeps a replaced owner from writing.
@@ -20,13 +20,20 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use awaitly_core::journal::Timestamp;
 use awaitly_core::store::Owner;
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
+use super::clock::now;
+use super::error::Failure;
+use super::runs::{self, LEASE};
 use super::watch::Id;
 
-const GIVE_BACK: &str =
-    "UPDATE awaitly_runs SET owner = NULL, owner_file = NULL, lease_until = 0 WHERE owner_file = ?";
+/// The next store that holds a run, in the order of the names of their lock files.
+const NEXT_HOLDER: &str = "SELECT lock_file FROM awaitly_runs WHERE owner IS NOT NULL AND ready < 2 \
+    AND lock_file > ? ORDER BY lock_file LIMIT 1";
+
+const HELD_BY: &str = "SELECT id FROM awaitly_runs WHERE owner IS NOT NULL AND ready < 2 AND lock_file = ?";
 
 /// The lock of this store, and the folder of the other locks.
 #[derive(Debug)]
@@ -43,16 +50,16 @@ struct Lock {
 }
 
 impl Owners {
-    /// Releases the leases of dead stores, removes their files, and creates and locks a file for this store.
+    /// Ends the leases of dead stores, removes their files, and creates and locks a file for this store.
     ///
     /// Call this inside a write transaction on `database`. The path must be the one that SQLite resolved, because
     /// different links to one file must lead to one folder.
-    pub(super) fn enter(database: &Path, connection: &Connection) -> rusqlite::Result<Self> {
+    pub(super) fn enter(database: &Path, connection: &Connection) -> Result<Self, Failure> {
         let mut folder = database.as_os_str().to_owned();
         folder.push("-owners");
         let folder = PathBuf::from(folder);
         for name in dead(&folder) {
-            connection.execute(GIVE_BACK, [&name])?;
+            bury(connection, &name, now())?;
             drop(fs::remove_file(folder.join(name)));
         }
         let own = lock_new(&folder, format!("{}.lock", Owner::unique().as_str()).into());
@@ -137,6 +144,42 @@ fn without(error: &io::Error) {
     );
 }
 
+/// Returns the lock files of the stores that hold runs.
+pub(super) fn holders(connection: &Connection) -> Result<Vec<String>, Failure> {
+    let mut statement = connection.prepare_cached(NEXT_HOLDER)?;
+    let mut found: Vec<String> = Vec::new();
+    while let Some(name) =
+        statement.query_row([found.last().map_or("", String::as_str)], |row| row.get(0)).optional()?
+    {
+        found.push(name);
+    }
+    Ok(found)
+}
+
+/// Ends the leases of the dead store with the lock file `name`, so that its runs are due at once. Returns their number.
+///
+/// The leases expire instead of being released, because a run that kills its owners is recognized by its expired leases.
+pub(super) fn bury(connection: &Connection, name: &str, now: Timestamp) -> Result<usize, Failure> {
+    let mut statement = connection.prepare_cached(HELD_BY)?;
+    let slots = statement.query_map([name], |row| row.get(0))?.collect::<rusqlite::Result<Vec<i64>>>()?;
+    let mut ended = 0;
+    for slot in slots {
+        let mut row = match runs::row_in(connection, slot) {
+            Ok(Some(row)) => row,
+            // An unreadable run does not keep the others from continuing.
+            Ok(None) | Err(Failure::Refused(_)) => continue,
+            Err(failure) => return Err(failure),
+        };
+        if let Some(held) = &mut row.held {
+            (held.until, held.lock_file) = (held.until.min(now), None);
+        }
+        row.list(now);
+        row.write(connection, LEASE)?;
+        ended += 1;
+    }
+    Ok(ended)
+}
+
 /// Returns the names of the lock files whose stores are gone.
 fn dead(folder: &Path) -> Vec<String> {
     let names = fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|entry| {
@@ -150,4 +193,17 @@ fn dead(folder: &Path) -> Vec<String> {
 fn can_be_had(path: &Path) -> bool {
     // Dropping the file releases the lock.
     File::options().write(true).open(path).is_ok_and(|file| file.try_lock().is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::schema::plan;
+
+    #[test]
+    fn held_runs_are_found_by_the_index_of_their_owners() {
+        let index = "SEARCH awaitly_runs USING INDEX awaitly_runs_held";
+        assert_eq!(plan(NEXT_HOLDER), format!("{index} (lock_file>?)"));
+        assert_eq!(plan(HELD_BY), format!("{index} (lock_file=?)"));
+    }
 }

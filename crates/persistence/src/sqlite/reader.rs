@@ -5,17 +5,22 @@
 //! lease could expire meanwhile.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use awaitly_core::journal::{Record, WaitEntry};
-use awaitly_core::store::{Page, RunId, RunQuery, RunSummary, StoredRun, WaitQuery, Waiting};
+use awaitly_core::journal::{Header, Payload, Record, Timestamp, WaitEntry};
+use awaitly_core::store::{
+    Due, DueQuery, Page, QueueState, RunId, RunQuery, RunSummary, ScheduleQuery, StoreError, StoredRun,
+    StoredSchedule, StreamPart, WaitQuery, Waiting,
+};
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::mpsc::{self, Sender};
 
+use super::dispatch::Streamed;
 use super::error::{Failure, unavailable};
 use super::op::Fate;
-use super::{clock, lists, rows};
+use super::{clock, dispatch, lists, rows};
 
 /// The number of reads that can be queued for a reader.
 const QUEUE: usize = 64;
@@ -23,11 +28,21 @@ const QUEUE: usize = 64;
 /// A request to a reader.
 #[derive(Debug)]
 pub(super) enum Job {
-    Journal { slot: i64, fate: Fate<(Vec<Record>, Vec<WaitEntry>)> },
+    Journal { slot: i64, fate: Fate<Journal> },
+    Journals { slots: Vec<i64>, fate: Fate<Vec<Result<Journal, StoreError>>> },
     Run { run: RunId, fate: Fate<Option<StoredRun>> },
     List { query: Box<RunQuery>, fate: Fate<Page<RunSummary>> },
     Waiting { query: Box<WaitQuery>, fate: Fate<Page<Waiting>> },
+    Due { query: DueQuery, now: Timestamp, fate: Fate<Vec<Due>> },
+    Queues { fate: Fate<Vec<QueueState>> },
+    Headers { runs: Vec<RunId>, fate: Fate<Vec<Option<Header>>> },
+    Published { run: RunId, name: Arc<str>, fate: Fate<Option<Payload>> },
+    Stream { streamed: Streamed, fate: Fate<Option<StreamPart>> },
+    Schedules { query: ScheduleQuery, fate: Fate<Vec<StoredSchedule>> },
 }
+
+/// The records and the waiting entries of a run.
+type Journal = (Vec<Record>, Vec<WaitEntry>);
 
 /// The readers, from the writer's side.
 #[derive(Debug)]
@@ -78,9 +93,18 @@ impl Jobs {
     /// If the future is dropped before it completes, the job is not queued.
     pub(super) async fn send(&self, job: Job) -> Option<()> {
         let jobs = match job {
-            Job::Journal { .. } | Job::Run { .. } => &self.loads,
-            // These jobs may scan the whole database.
-            Job::List { .. } | Job::Waiting { .. } => &self.lists,
+            Job::Journal { .. }
+            | Job::Journals { .. }
+            | Job::Run { .. }
+            | Job::Headers { .. }
+            | Job::Published { .. } => &self.loads,
+            // These jobs may scan the whole database, or read many payloads.
+            Job::List { .. }
+            | Job::Waiting { .. }
+            | Job::Due { .. }
+            | Job::Queues { .. }
+            | Job::Stream { .. }
+            | Job::Schedules { .. } => &self.lists,
         };
         jobs.send(Queued::Job(job)).await.ok()
     }
@@ -108,10 +132,17 @@ fn spawn(name: &str, mut connection: Connection) -> Result<(Sender<Queued>, Join
 
 fn read(connection: &mut Connection, job: Job) {
     match job {
-        Job::Journal { slot, fate } => answer(fate, || journal(connection, slot)),
+        Job::Journal { slot, fate } => answer(fate, || journal(&*connection.transaction()?, slot)),
+        Job::Journals { slots, fate } => answer(fate, || journals(connection, &slots)),
         Job::Run { run, fate } => answer(fate, || rows::stored(connection, &run)),
         Job::List { query, fate } => answer(fate, || lists::runs(connection, &query, clock::now())),
         Job::Waiting { query, fate } => answer(fate, || lists::waiting(connection, &query)),
+        Job::Due { query, now, fate } => answer(fate, || lists::due(connection, &query, now)),
+        Job::Queues { fate } => answer(fate, || dispatch::states(connection)),
+        Job::Headers { runs, fate } => answer(fate, || rows::headers(connection, &runs)),
+        Job::Published { run, name, fate } => answer(fate, || dispatch::value(connection, &run, &name)),
+        Job::Stream { streamed, fate } => answer(fate, || dispatch::part(connection, &streamed)),
+        Job::Schedules { query, fate } => answer(fate, || dispatch::find_schedules(connection, &query)),
     }
 }
 
@@ -122,8 +153,16 @@ fn answer<T>(fate: Fate<T>, read: impl FnOnce() -> Result<T, Failure>) {
     }
 }
 
-/// Returns the records and waiting entries of a run from one snapshot.
-fn journal(connection: &mut Connection, slot: i64) -> Result<(Vec<Record>, Vec<WaitEntry>), Failure> {
+fn journal(snapshot: &Connection, slot: i64) -> Result<Journal, Failure> {
+    Ok((rows::records(snapshot, slot)?, rows::waits(snapshot, slot)?))
+}
+
+/// Returns the journals of several runs. An unreadable journal does not concern the others.
+fn journals(connection: &mut Connection, slots: &[i64]) -> Result<Vec<Result<Journal, StoreError>>, Failure> {
     let snapshot = connection.transaction()?;
-    Ok((rows::records(&snapshot, slot)?, rows::waits(&snapshot, slot)?))
+    let read = slots.iter().map(|slot| match journal(&snapshot, *slot) {
+        Err(Failure::Refused(error)) => Ok(Err(error)),
+        journal => journal.map(Ok),
+    });
+    read.collect()
 }

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use awaitly_core::journal::{Outcome, Record, Settling, Unanswered};
+use awaitly_core::journal::{Outcome, Record, Settling, Timestamp, Unanswered};
 use awaitly_core::store::{
-    Answer, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Lease, Open, Renewed, RunId,
-    StoredRun,
+    Answer, Cancelled, Cancelling, DeleteIf, Durability, Lease, Open, Renewed, RunId, StoredRun,
 };
 
-use super::apply::{Admitted, Batch, Change};
+use super::apply::{Batch, Change};
 use super::error::Failure;
+use super::open::Admitted;
 use crate::unclaimed::Back;
 
 /// A request to the writer thread.
@@ -96,6 +96,10 @@ pub(super) struct Import {
     pub(super) stored: Box<StoredRun>,
 }
 
+/// A search for dead owners.
+#[derive(Debug)]
+pub(super) struct Search;
+
 // Other processes must see an opening, a renewal or a release, and they do after its commit. It need not survive a
 // crash of the system: all owners are dead after that, and a run that was opened and has recorded no outcome begins
 // again or is taken over.
@@ -113,9 +117,8 @@ impl Request for Admit {
 
     fn committed(&self, answer: Self::Answer) -> Self::Answer {
         match *answer {
-            Admitted::Held { lease, now, header, input, found } => {
-                let lease = lease.committed(Arc::clone(&self.back));
-                Box::new(Admitted::Held { lease, now, header, input, found })
+            Admitted::Held(taken, now) => {
+                Box::new(Admitted::Held(taken.committed(Arc::clone(&self.back)), now))
             }
             _ => answer,
         }
@@ -145,7 +148,7 @@ impl Request for Write {
     }
 
     fn wakes(&self) -> bool {
-        matches!(self.change, Change::Revive(_) | Change::Finish(_))
+        matches!(self.change, Change::Revive(_) | Change::Finish(_) | Change::Restart(_))
     }
 
     fn bytes(&self) -> usize {
@@ -154,6 +157,7 @@ impl Request for Write {
             Change::Wait(wait) => wait.request.len(),
             Change::Rewrite(rewrite) => rewrite.contents.records.iter().map(size).sum(),
             Change::Finish(ending) => ending.outcome.as_ref().map_or(0, |outcome| outcome.payload().len()),
+            Change::Restart(input) => input.as_ref().map_or(0, |input| input.payload.len()),
             Change::Revive(_) => 0,
         }
     }
@@ -250,12 +254,14 @@ impl Request for Import {
     }
 }
 
-/// The writer thread answers this request, because only it knows which owners are alive.
-impl Request for DueQuery {
-    type Answer = Vec<Due>;
+/// Makes the runs of dead owners due, and returns the current time. The writer thread carries it out, because only this
+/// thread knows which owners are alive.
+impl Request for Search {
+    type Answer = Timestamp;
 
-    fn apply(&self, batch: &mut Batch<'_>) -> Result<Self::Answer, Failure> {
-        batch.due(self)
+    fn apply(&self, batch: &mut Batch<'_>) -> Result<Timestamp, Failure> {
+        batch.bury_dead_owners()?;
+        Ok(batch.now)
     }
 
     fn must_be_durable(&self) -> bool {

@@ -3,15 +3,17 @@ use std::time::Duration;
 use awaitly_core::store::StoreError;
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 
+#[cfg(test)]
 use super::checksum;
 use super::clock::{millis, now};
 use super::error::Failure;
 
 /// All changes to the tables since version 1, the first. Released migrations are never edited.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     include_str!("migrations/0001.sql"),
     include_str!("migrations/0002.sql"),
     include_str!("migrations/0003.sql"),
+    include_str!("migrations/0004.sql"),
 ];
 
 /// The newest format that this version reads and writes.
@@ -39,10 +41,10 @@ pub(super) fn check(connection: &Connection) -> Result<u32, Failure> {
 }
 
 /// Applies the missing migrations and runs `also`, in one transaction. If several processes open the file at once, one
-/// migrates it, and the others find it migrated. Afterwards the connection updates the checksums of runs.
+/// migrates it, and the others find it migrated.
 pub(super) fn migrate<T>(
     connection: &mut Connection,
-    also: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    also: impl FnOnce(&Connection) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let found = supported(format(&transaction)?)?;
@@ -55,7 +57,6 @@ pub(super) fn migrate<T>(
         transaction.execute_batch(sql)?;
         transaction.execute("INSERT INTO awaitly_migrations VALUES (?, ?)", (version, millis(now())))?;
     }
-    checksum::keep(&transaction)?;
     let made = also(&transaction)?;
     transaction.commit()?;
     Ok(made)
@@ -93,4 +94,16 @@ pub(super) fn supported(found: u32) -> Result<u32, StoreError> {
         return Err(StoreError::NewerFormat { found, supported: NEWEST });
     }
     Ok(found)
+}
+
+/// Returns the way in which SQLite executes a statement on fresh tables.
+#[cfg(test)]
+pub(super) fn plan(sql: &str) -> String {
+    let mut connection = Connection::open_in_memory().unwrap();
+    checksum::register(&connection).unwrap();
+    migrate(&mut connection, |_| Ok(())).unwrap();
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    let steps =
+        statement.raw_query().mapped(|row| row.get::<_, String>(3)).collect::<rusqlite::Result<Vec<_>>>();
+    steps.unwrap().join("; ")
 }

@@ -10,8 +10,20 @@ use rusqlite::{Connection, Row};
 use super::error::Failure;
 use super::{checksum, schema};
 
-const TABLES: [&str; 5] =
-    ["awaitly_runs", "awaitly_steps", "awaitly_waits", "awaitly_next", "awaitly_migrations"];
+const TABLES: [&str; 12] = [
+    "awaitly_runs",
+    "awaitly_steps",
+    "awaitly_waits",
+    "awaitly_next",
+    "awaitly_queues",
+    "awaitly_queue_keys",
+    "awaitly_tags",
+    "awaitly_mail",
+    "awaitly_mail_ids",
+    "awaitly_published",
+    "awaitly_schedules",
+    "awaitly_migrations",
+];
 
 /// Selects the tables, their columns, their indexes, and the columns of the indexes, as SQLite reads their definitions.
 const SHAPE: &str = "SELECT 1, t.name, t.type, t.wr, t.strict, NULL, NULL, NULL \

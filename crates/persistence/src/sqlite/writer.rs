@@ -11,6 +11,7 @@ use rusqlite::{Connection, OpenFlags};
 use tokio::sync::oneshot;
 
 use super::commit::Committer;
+use super::dispatch::Queues;
 use super::error::{Failure, store_error, unavailable};
 use super::leases::Leases;
 use super::op::Op;
@@ -27,6 +28,9 @@ use crate::group::Receiver;
 /// small pages make small commits: with 16 runs, the store makes a sixth more commits per second than with SQLite's
 /// usual 4096 bytes.
 const PAGE_BYTES: i64 = 1024;
+
+/// More than the number of different statements of the writer.
+const STATEMENTS: usize = 128;
 
 /// SQLite's limit for the number of pages in a file.
 const MOST_PAGES: i64 = 0xffff_fffe;
@@ -66,6 +70,7 @@ impl Writer {
         let before = Id::at(path);
         let mut connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(self.options.busy_timeout)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
         let found = schema::check(&connection)?;
         if connection.is_readonly("main")? {
             return Err(
@@ -92,6 +97,7 @@ impl Writer {
         let committer = Committer {
             connection,
             leases: Leases::default(),
+            queues: Queues::default(),
             owners,
             watch,
             bell: self.bell.clone(),

@@ -42,6 +42,17 @@ impl<P: Place> Alternating<P> {
     }
 }
 
+const LISTENED: [Call; 8] = [
+    Call::Answer,
+    Call::Cancel,
+    Call::CancelWithoutUndo,
+    Call::Now,
+    Call::Submit,
+    Call::Configure,
+    Call::PauseQueues,
+    Call::Reschedule,
+];
+
 impl<P: Place> Around for Alternating<P> {
     type Inner = P::Store;
 
@@ -54,14 +65,19 @@ impl<P: Place> Around for Alternating<P> {
             return request.send(giver).await;
         }
         // Not every store notices a change that another handle made, so these go to the store that listens.
-        if matches!(R::CALL, Call::Answer | Call::Cancel | Call::CancelWithoutUndo | Call::Now) {
+        if LISTENED.contains(&R::CALL) {
             return request.send(&self.stores[0]).await;
         }
         let turn = self.next().await;
         let mut answer = request.send(&self.stores[turn]).await?;
-        if let Reply::Open(Opened::Held { lease, .. }) = R::reply(&mut answer) {
-            self.givers.lock().unwrap().insert((lease.run().clone(), lease.token()), turn);
+        let mut givers = self.givers.lock().unwrap();
+        let given = |lease: &Lease| ((lease.run().clone(), lease.token()), turn);
+        match R::reply(&mut answer) {
+            Reply::Open(Opened::Held { lease, .. }) => givers.extend([given(lease)]),
+            Reply::Claim(claimed) => givers.extend(claimed.runs.iter().map(|held| given(&held.lease))),
+            _ => {}
         }
+        drop(givers);
         Ok(answer)
     }
 

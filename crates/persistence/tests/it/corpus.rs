@@ -10,7 +10,11 @@ use std::path::{Path, PathBuf};
 use awaitly_core::journal::{
     Fingerprint, Header, Key, Outcome, Payload, Record, ResumeState, Status, Timestamp, WaitEntry,
 };
-use awaitly_core::store::{Durability, Input, Open, Opened, Operate, Owner, RunId, Store, StoredRun};
+use awaitly_core::dispatch::{Place, Queue};
+use awaitly_core::store::{
+    Claim, Configure, DeleteIf, Dispatch, Durability, Input, Open, Opened, Operate, Owner, Pausing, QueueState, RunId,
+    Store, StoredRun, Submit, Submitted,
+};
 use awaitly_persistence::operate::{Exported, OperateExt};
 use awaitly_persistence::{MemoryStore, SqliteStore};
 use tempfile::TempDir;
@@ -23,6 +27,10 @@ fn id(status: Status) -> RunId {
     RunId::new(format!("order-{status}")).unwrap()
 }
 
+/// The statuses that the first formats knew.
+const OLDER: [Status; 5] =
+    [Status::Running, Status::Waiting, Status::Completed, Status::Failed, Status::Cancelled];
+
 /// A run of each status, with something of everything that a run can hold.
 fn made(status: Status) -> StoredRun {
     let at = Timestamp::from_millis;
@@ -31,6 +39,12 @@ fn made(status: Status) -> StoredRun {
     header.input = Some(Input::of(&["tea", "mug"]).unwrap().fingerprint);
     if status.has_ended() {
         header.outcome = Some(Outcome::Value(Payload::encode(status.as_str()).unwrap()));
+    }
+    if status == Status::Queued {
+        let start = at(1_795_000_000_000);
+        header.place = Place::new("orders", Some("ann".into()), -3, start);
+        header.place.start_by = Some(at(1_995_000_000_000));
+        (header.wake, header.crashes) = (Some(start), 2);
     }
     if status == Status::Failed {
         header.error = Some("it's declined".into());
@@ -67,8 +81,7 @@ fn records() -> Vec<Record> {
 
 /// The runs are what they were, and those that have not ended go on.
 async fn reads_and_goes_on(store: &impl Operate) {
-    // No format of the corpus is newer than queued runs.
-    for status in Status::ALL.into_iter().filter(|status| *status != Status::Queued) {
+    for status in OLDER {
         assert_eq!(store.load(&id(status)).await.unwrap().unwrap(), made(status), "{status}");
     }
     go_on(store).await;
@@ -100,10 +113,11 @@ async fn copied(name: &str) -> (SqliteStore, TempDir) {
 #[tokio::test]
 #[ignore = "writes the files that later versions are tested with"]
 async fn writes_the_corpus() {
-    let store = SqliteStore::open(corpus("sqlite-3.db")).await.unwrap();
+    let store = SqliteStore::open(corpus("sqlite-4.db")).await.unwrap();
     fill(&store).await;
+    fill_queue(&store).await;
     store.close().await.unwrap();
-    fs::remove_dir_all(corpus("sqlite-3.db-owners")).unwrap();
+    fs::remove_dir_all(corpus("sqlite-4.db-owners")).unwrap();
     let store = MemoryStore::new();
     fill(&store).await;
     let mut lines = String::new();
@@ -120,6 +134,20 @@ async fn writes_the_corpus() {
     fs::write(corpus("redis-2.jsonl"), keys.dump()).unwrap();
 }
 
+fn orders() -> Queue {
+    Queue::new("orders").concurrency(50).per_key(1).fair()
+}
+
+/// Leaves a paused queue, in which two runs of a key were submitted.
+async fn fill_queue(store: &SqliteStore) {
+    store.configure(vec![orders()], Configure::Declare).await.unwrap();
+    store.pause_queues(vec!["orders".into()], Pausing::Pause).await.unwrap();
+    let runs = ["first", "second"].map(|run| RunId::new(run).unwrap());
+    let submit = |run: &RunId| Submit::new(run.clone(), "checkout").queue("orders").key("ann");
+    store.submit(runs.iter().map(submit).collect()).await.unwrap();
+    assert_eq!(store.delete(runs.to_vec(), DeleteIf::Free).await.unwrap(), runs);
+}
+
 async fn fill(store: &impl Operate) {
     for status in Status::ALL {
         let _ = store.import(id(status), made(status)).await.unwrap();
@@ -129,7 +157,7 @@ async fn fill(store: &impl Operate) {
 #[tokio::test]
 async fn sqlite_1() {
     let (store, _folder) = copied("sqlite-1.db").await;
-    for status in Status::ALL {
+    for status in OLDER {
         let stored = store.load(&id(status)).await.unwrap().unwrap();
         let made = made(status);
         // Made by running them, so the moments are those of that day; nothing waited for an answer yet.
@@ -153,6 +181,28 @@ async fn sqlite_2() {
 #[tokio::test]
 async fn sqlite_3() {
     let (store, _folder) = copied("sqlite-3.db").await;
+    reads_and_goes_on(&store).await;
+}
+
+/// A queued run with its place, and the state of its queue.
+#[tokio::test]
+async fn sqlite_4() {
+    let (store, _folder) = copied("sqlite-4.db").await;
+    assert_eq!(store.load(&id(Status::Queued)).await.unwrap().unwrap(), made(Status::Queued));
+    assert_eq!(store.queues().await.unwrap(), [QueueState::new(orders(), true)]);
+    let claim = || Claim::new(Owner::unique()).serve("checkout", 2);
+    let held = store.claim(claim()).await.unwrap().runs;
+    assert_eq!(held.len(), 1, "the running run was given back");
+    store.release(&held[0].lease);
+    store.pause_queues(vec!["orders".into()], Pausing::Resume).await.unwrap();
+    let next = Submit::new(RunId::new("next").unwrap(), "checkout").queue("orders").key("ann");
+    assert_eq!(store.submit(vec![next]).await.unwrap(), [Ok(Submitted::Queued)]);
+    let held = store.claim(claim().limit(9)).await.unwrap().runs;
+    let queued: Vec<_> = held.iter().filter(|held| &*held.run.header.place.queue == "orders").collect();
+    assert_eq!(queued.len(), 1, "the limit of the key");
+    assert_eq!((queued[0].lease.run(), &queued[0].run.records[..]), (&id(Status::Queued), &records()[..]));
+    let rank = store.load(&RunId::new("next").unwrap()).await.unwrap().unwrap().header.place.rank;
+    assert_eq!(rank, 2, "two runs of the key were submitted before");
     reads_and_goes_on(&store).await;
 }
 

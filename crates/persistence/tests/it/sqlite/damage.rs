@@ -104,7 +104,7 @@ async fn file_of_newer_version_is_refused_unchanged() {
     sql.pragma_update(None, "journal_mode", "DELETE").unwrap();
     drop(sql);
     let before = fs::read(file(&folder)).unwrap();
-    assert_eq!(open_error(file(&folder)).await, StoreError::NewerFormat { found: 7, supported: 3 });
+    assert_eq!(open_error(file(&folder)).await, StoreError::NewerFormat { found: 7, supported: 4 });
     assert!(fs::read(file(&folder)).unwrap() == before, "the file was changed");
 }
 
@@ -112,8 +112,8 @@ async fn file_of_newer_version_is_refused_unchanged() {
 async fn run_of_a_newer_format_is_refused() {
     let fixture = InFolder::new().await;
     begin(&fixture.store, "order-42").await;
-    fixture.sql().execute("UPDATE awaitly_runs SET format = 4", []).unwrap();
-    let refused = StoreError::NewerFormat { found: 4, supported: 3 };
+    fixture.sql().execute("UPDATE awaitly_runs SET format = 5", []).unwrap();
+    let refused = StoreError::NewerFormat { found: 5, supported: 4 };
     assert_eq!(fixture.store.open(request("order-42")).await, Err(refused.clone()));
     assert_eq!(fixture.store.load(&run_id("order-42")).await, Err(refused));
 }

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Header, Kind, Outcome, Payload, Record, Status, Timestamp, WaitEntry};
 use awaitly_core::store::{
-    DeleteIf, Due, DueQuery, Durability, Ending, Input, Opened, Operate, RunId, RunQuery, RunSummary, Store,
-    StoreError, StoredRun, Wait, WaitQuery, Waiting,
+    DeleteIf, Dispatch, Due, DueQuery, Durability, Ending, Input, Message, Opened, Operate, Publish,
+    PutSchedule, RunId, RunQuery, RunSummary, ScheduleQuery, Store, StoreError, StoredRun, StoredSchedule,
+    StreamPart, Wait, WaitQuery, Waiting,
 };
 use awaitly_persistence::{SqliteOptions, SqliteStore};
 use tempfile::TempDir;
@@ -28,6 +29,9 @@ enum Answer {
     Runs(Vec<RunSummary>),
     Waiting(Vec<Waiting>),
     Due(Vec<Due>),
+    Published(Option<Payload>),
+    Stream(Option<StreamPart>),
+    Schedules(Vec<StoredSchedule>),
 }
 
 const RUNS: usize = 24;
@@ -57,6 +61,11 @@ async fn filled() -> TempDir {
     }
     let runs: Vec<_> = (0..DELETED).map(deleted).collect();
     assert_eq!(store.delete(runs.clone(), DeleteIf::Free).await.unwrap(), runs);
+    for number in 0..DELETED {
+        let put = Some((Some(Timestamp::from_millis(number as u64)), Payload::from_stored("\"a rule\"")));
+        let schedule = PutSchedule { name: format!("schedule {number}").into(), version: None, put };
+        assert_eq!(store.put_schedules(vec![schedule]).await.unwrap(), [true]);
+    }
     store.close().await.unwrap();
     folder
 }
@@ -68,6 +77,12 @@ async fn execute(store: &SqliteStore, number: usize) {
         let text = format!("\"{}\"", "value ".repeat(key * key % 90));
         store.append(&lease, value(&format!("step-{key}"), &text), Durability::Batched).await.unwrap();
     }
+    let items =
+        (0..number as u64).map(|index| Publish::item("log", index, Payload::from_stored("\"a line\"")));
+    let published = items.chain([Publish::value("progress", Payload::from_stored("0.5"))]);
+    store.publish(&lease, published.collect()).await.unwrap();
+    let message = Message::new(id(number), "note", Payload::from_stored("\"a note\"")).id("note-1");
+    assert_eq!(store.send(vec![message]).await.unwrap(), [Ok(())]);
     store.replace(&lease, value("step-0", "\"another\""), Durability::Batched).await.unwrap();
     let request = Payload::from_stored("{\"prompt\":\"may I?\"}");
     let expires_in = Some(Duration::from_secs(1_000_000));
@@ -103,6 +118,7 @@ fn imported(number: usize) -> StoredRun {
     if status.has_ended() {
         header.outcome = Some(value("", "\"the end\"").outcome);
     }
+    header.tags = vec!["a tag".into(), format!("tag {}", number % 3).into()];
     let mut waits = Vec::new();
     if status == Status::Waiting {
         header.wake = Some(at(1_700_000_002_000));
@@ -142,6 +158,12 @@ async fn ask(store: &SqliteStore) -> Answers {
             answers.insert(format!("waiting by {token}"), waiting(WaitQuery::new().token(token)).await);
         }
     }
+    for number in 0..RUNS {
+        let published = store.published(&id(number), "progress".into()).await.map(Answer::Published);
+        answers.insert(format!("published by {number}"), published);
+        let stream = store.stream(&id(number), "log".into(), 0, 100).await.map(Answer::Stream);
+        answers.insert(format!("stream of {number}"), stream);
+    }
     for number in 0..DELETED {
         answers.insert(format!("load deleted {number}"), load(deleted(number)).await);
     }
@@ -151,6 +173,14 @@ async fn ask(store: &SqliteStore) -> Answers {
     answers.insert("list".into(), list(RunQuery::new()).await);
     answers.insert("list by key".into(), list(RunQuery::new().key("step-1")).await);
     answers.insert("list by error".into(), list(RunQuery::new().error("declined")).await);
+    for number in 0..3 {
+        answers.insert(
+            format!("list by tag {number}"),
+            list(RunQuery::new().tag(format!("tag {number}"))).await,
+        );
+    }
+    let schedules = store.schedules(ScheduleQuery::new()).await.map(Answer::Schedules);
+    answers.insert("schedules".into(), schedules);
     answers.insert("waiting".into(), waiting(WaitQuery::new()).await);
     answers.insert("due".into(), store.due(DueQuery::new().limit(1000)).await.map(Answer::Due));
     for number in 0..RUNS {

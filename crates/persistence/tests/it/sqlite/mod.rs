@@ -1,11 +1,14 @@
+mod alike;
 mod closing;
 mod damage;
+mod exchange;
 mod flipping;
 mod full;
 mod group_commit;
 mod owners;
 #[cfg(unix)]
 mod processes;
+mod queues;
 #[cfg(unix)]
 mod read_only;
 mod reopening;
@@ -24,6 +27,7 @@ mod conformance {
     use super::InFolder;
     awaitly_persistence::conformance_tests!(InFolder::new().await);
     awaitly_persistence::closing_tests!(InFolder::new().await);
+    awaitly_persistence::dispatch_tests!(InFolder::new().await);
 }
 
 /// Two stores on one file, as in two processes.
@@ -31,6 +35,7 @@ mod alternating {
     use crate::alternating::Alternating;
 
     awaitly_persistence::conformance_tests!(Alternating::<tempfile::TempDir>::new().await);
+    awaitly_persistence::dispatch_tests!(Alternating::<tempfile::TempDir>::new().await);
 }
 
 type InFolder = Placed<TempDir>;
@@ -63,18 +68,21 @@ impl InFolder {
         rusqlite::Connection::open(self.file()).unwrap()
     }
 
-    /// Changes the one run, and its checksum with it.
-    fn change_run(&self, sql: &str) {
-        let sql = (self.sql(), sql);
-        assert_eq!(sql.0.execute(sql.1, []).unwrap(), 1);
-        let checksum = sql.0.query_row(&format!("SELECT {RUN} FROM awaitly_runs"), [], checksum).unwrap();
-        sql.0.execute("UPDATE awaitly_runs SET checksum = ?", [checksum]).unwrap();
+    /// Sets columns of a run, and its checksum with them.
+    fn change_run(&self, run: &str, set: &str) {
+        let sql = self.sql();
+        let changed = sql.execute(&format!("UPDATE awaitly_runs SET {set} WHERE run_id = ?"), [run]);
+        assert_eq!(changed.unwrap(), 1);
+        let found = format!("SELECT {RUN} FROM awaitly_runs WHERE run_id = ?");
+        let checksum = sql.query_row(&found, [run], checksum).unwrap();
+        sql.execute("UPDATE awaitly_runs SET checksum = ? WHERE run_id = ?", (checksum, run)).unwrap();
     }
 }
 
 /// The columns under the checksum of a run.
-const RUN: &str = "id, run_id, workflow, version, format, status, failed_on, token, owner, owner_file, lease_until, error, \
-    created_at, changed_at, wake_at, cancel_requested, body_checksum";
+const RUN: &str = "id, run_id, workflow, version, format, status, failed_on, token, owner, lock_file, lease_until, error, \
+    created_at, changed_at, wake_at, cancel_requested, body_checksum, queue, queue_key, priority, rank, start_by, paused, \
+    crashes, due_at, parent_run, parent_key, tags, unique_key, has_mail";
 
 /// The checksum as the format says it is: CRC-32 over the type and the bytes of each value, those of a text behind their
 /// number.

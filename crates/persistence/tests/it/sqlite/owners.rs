@@ -73,7 +73,7 @@ async fn without_locks_a_lease_lasts_until_its_time_is_over() {
 async fn owner_file_outside_folder_keeps_lease_busy() {
     let fixture = InFolder::new().await;
     hold(&fixture.store, request("order-42").ttl(Duration::from_secs(3600))).await;
-    fixture.change_run("UPDATE awaitly_runs SET owner_file = '../nothing.lock'");
+    fixture.change_run("order-42", "lock_file = '../nothing.lock'");
     assert!(is_busy(&fixture.store, "order-42").await);
 }
 

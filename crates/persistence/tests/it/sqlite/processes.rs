@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
-use awaitly_core::store::{Durability, Store};
+use awaitly_core::dispatch::Queue;
+use awaitly_core::store::{Claim, Configure, Dispatch, DueQuery, Durability, Operate, Owner, Store};
 use awaitly_persistence::SqliteStore;
 
 use super::{InFolder, file};
@@ -106,6 +107,32 @@ async fn lease_of_a_killed_process_is_free_at_once() {
 }
 
 #[tokio::test]
+async fn run_of_a_killed_process_is_claimed_at_once() {
+    let fixture = InFolder::new().await;
+    let store = &fixture.store;
+    store.configure(vec![Queue::new("").concurrency(1)], Configure::Set).await.unwrap();
+    let claim = async || {
+        let claim = Claim::new(Owner::unique()).serve("checkout", 1).ttl(HOUR);
+        store.claim(claim).await.unwrap().runs
+    };
+    for crashes in [1, 0] {
+        let mut other = Other::start(&fixture.file(), HOUR);
+        assert!(claim().await.is_empty(), "its owner is alive");
+        assert_eq!(store.due(DueQuery::new()).await.unwrap(), []);
+        if crashes == 0 {
+            other.tell("append");
+            assert_eq!(other.says().unwrap(), "Ok(())");
+        }
+        other.kill();
+        let held = claim().await;
+        assert_eq!((held.len(), held[0].run.header.crashes), (1, crashes), "a record is progress");
+        assert!(claim().await.is_empty());
+        store.release(&held[0].lease);
+        assert_eq!(store.due(DueQuery::new()).await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn frozen_process_keeps_lease_until_it_expires() {
     let fixture = InFolder::new().await;
     let mut other = Other::start(&fixture.file(), HOUR);
@@ -114,7 +141,7 @@ async fn frozen_process_keeps_lease_until_it_expires() {
     other.signal("-STOP");
     assert!(is_busy(&fixture.store, "order-42").await, "a frozen process was taken for a dead one");
     // An hour goes by.
-    fixture.change_run("UPDATE awaitly_runs SET lease_until = 1");
+    fixture.change_run("order-42", "lease_until = 1");
     let lease = begin(&fixture.store, "order-42").await;
     other.signal("-CONT");
     other.tell("append");

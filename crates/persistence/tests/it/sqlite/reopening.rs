@@ -147,7 +147,7 @@ async fn concurrent_opens_create_tables_of_file_once() {
     let sql = rusqlite::Connection::open(file(&folder)).unwrap();
     let applied: i64 =
         sql.query_row("SELECT count(*) FROM awaitly_migrations", [], |row| row.get(0)).unwrap();
-    assert_eq!(applied, 3);
+    assert_eq!(applied, 4);
     assert_eq!(
         sql.query_row("SELECT count(*) FROM awaitly_steps", [], |row| row.get::<_, i64>(0)).unwrap(),
         8

@@ -1,0 +1,52 @@
+//! Ended children: the runs that other runs wait for.
+
+use awaitly_core::journal::{Header, Record, Settling, Status};
+
+use super::super::apply::Batch;
+use super::super::error::Failure;
+use super::super::runs::{self, RunRow, WAKE};
+
+impl Batch<'_> {
+    /// Answers the parent of a run that has ended. Call this after each change that may end a run.
+    ///
+    /// The parent and the child are in one file, so the end of the child and the answer are one commit.
+    pub(in super::super) fn report(&mut self, child: &Header) -> Result<(), Failure> {
+        let Some((parent, outcome)) = child.report() else { return Ok(()) };
+        let record = Record { key: parent.key, outcome, input: None };
+        let reported = match runs::row(self.connection, &parent.run) {
+            Ok(None) => return Ok(()),
+            Ok(Some(row)) => self.tell(row, &record),
+            Err(failure) => Err(failure),
+        };
+        match reported {
+            // An unreadable parent does not keep its children from ending.
+            Err(Failure::Refused(error)) => {
+                tracing::error!(run = %parent.run, %error, "a parent cannot be read: it does not learn that its child ended");
+                Ok(())
+            }
+            reported => reported,
+        }
+    }
+
+    fn tell(&mut self, mut parent: RunRow, record: &Record) -> Result<(), Failure> {
+        match self.settle(&parent, &record.key, Settling::Answer, None)? {
+            Ok(()) => self.put_answer_and_wake(&mut parent, record),
+            // The parent does not wait for this child, or no longer.
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Replaces the waiting entry with its outcome. A waiting run is due then.
+    pub(in super::super) fn put_answer_and_wake(
+        &mut self,
+        row: &mut RunRow,
+        record: &Record,
+    ) -> Result<(), Failure> {
+        self.put_answer(row, record)?;
+        if row.header.status == Status::Waiting {
+            row.header.wake = Some(self.now);
+            self.write(WAKE, row)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,30 @@
+//! Runs that start again.
+
+use awaitly_core::store::{Input, Lease};
+
+use super::super::apply::Batch;
+use super::super::error::Failure;
+use super::super::runs::RESTART;
+use super::place::Ranks;
+
+impl Batch<'_> {
+    /// Starts a run again, in the next place of its queue. Its mail and its published values stay.
+    pub(in super::super) fn restart(&mut self, lease: &Lease, input: Option<&Input>) -> Result<(), Failure> {
+        let mut whole = self.held_run(lease)?;
+        let mut ranks = Ranks::default();
+        let (place, ranked) = self.place(&ranks, whole.row.header.place.again(self.now))?;
+        ranks.keep(ranked);
+        self.store_ranks(ranks)?;
+        let header = &mut whole.row.header;
+        header.restart(place, self.now);
+        if let Some(input) = input {
+            (header.input, whole.input) = (Some(input.fingerprint), Some(input.payload.clone()));
+        }
+        (whole.row.held, whole.row.has_mail) = (None, false);
+        self.drop_journal(lease.slot())?;
+        self.drop_streams(lease.slot())?;
+        self.write_whole(RESTART, &mut whole)?;
+        self.leases.given_back(lease.slot());
+        Ok(())
+    }
+}
