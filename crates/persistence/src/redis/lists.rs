@@ -1,11 +1,13 @@
 //! Lists of runs.
 
+use std::collections::HashSet;
+
 use awaitly_core::journal::Timestamp;
 use awaitly_core::store::{Due, DueQuery, Page, RunId, RunQuery, RunSummary, StoreError};
 use redis::{Pipeline, Value};
 
 use super::error::corrupt;
-use super::fields::{Known, SUMMARY};
+use super::fields::{Fields, Known, SUMMARY};
 use super::link::Link;
 use super::names::Names;
 use super::reply::{self, Reply};
@@ -35,7 +37,7 @@ pub(super) async fn runs(
         }
         let mut answers = link.read(&ask).await?.into_iter();
         for run in runs {
-            let known = Known::read(Reply::of(&run, answers.next().unwrap_or_default())?)?;
+            let known = known(&run, answers.next().unwrap_or_default())?;
             let has_key = query.key.is_some() && matches!(answers.next(), Some(Value::Int(1)));
             // The run was deleted in between.
             let Some(known) = known else { continue };
@@ -49,9 +51,25 @@ pub(super) async fn runs(
     Ok(limits::without_places(Page::cut(found, query.page_limit(), |(place, _)| place.clone())))
 }
 
-/// Returns the runs that are due.
+/// Returns the runs that are due: those which a claim has noticed, and those which it has not noticed yet.
 pub(super) async fn due(link: &Link, names: &Names, query: &DueQuery) -> Result<Vec<Due>, StoreError> {
-    let mut walk = Walk::new(names.due(), Way::Up, "-inf".to_owned());
+    let mut lapsed = redis::pipe();
+    lapsed.cmd("ZRANGEBYSCORE").arg(names.lapses()).arg("-inf").arg(now(link).await?.as_millis());
+    let mut queues = Reply::of("lapses", link.read(&lapsed).await?.pop().unwrap_or_default())?;
+    let mut found = due_in(link, names, query, names.overdue()).await?;
+    found.extend(due_in(link, names, query, names.due()).await?);
+    while queues.len() > 0 {
+        found.extend(due_in(link, names, query, names.held(&queues.text("lapses")?)).await?);
+    }
+    // A run may have moved from one set to another in between.
+    let mut seen = HashSet::new();
+    found.retain(|due| seen.insert(due.run.clone()));
+    Ok(limits::longest_overdue(found, query.page_limit()))
+}
+
+/// Returns the runs of a set that are due, the longest overdue first, and as many as the query asks for.
+async fn due_in(link: &Link, names: &Names, query: &DueQuery, set: String) -> Result<Vec<Due>, StoreError> {
+    let mut walk = Walk::new(set, Way::Up, "-inf".to_owned());
     let mut found = Vec::new();
     while found.len() < query.page_limit()
         && let Some((now, mut ids)) = walk.next(link).await?
@@ -63,7 +81,7 @@ pub(super) async fn due(link: &Link, names: &Names, query: &DueQuery) -> Result<
         let mut ask = redis::pipe();
         runs.iter().for_each(|run| ask_summary(&mut ask, names, run));
         for (run, answer) in runs.iter().zip(link.read(&ask).await?) {
-            let Some(known) = Known::read(Reply::of(run, answer)?)? else { continue };
+            let Some(known) = known(run, answer)? else { continue };
             let header = &known.header;
             if !query.asks_for(&header.workflow) {
                 continue;
@@ -80,11 +98,15 @@ pub(super) async fn due(link: &Link, names: &Names, query: &DueQuery) -> Result<
             break;
         }
     }
-    Ok(limits::longest_overdue(found, query.page_limit()))
+    Ok(found)
 }
 
 fn ask_summary(ask: &mut Pipeline, names: &Names, run: &str) {
     ask.cmd("HMGET").arg(names.run(run)).arg(&SUMMARY);
+}
+
+fn known(run: &RunId, answer: Value) -> Result<Option<Known>, StoreError> {
+    Known::read(&mut Fields::summary(run, Reply::of(run, answer)?)?)
 }
 
 fn run_id(text: String) -> Result<RunId, StoreError> {

@@ -1,5 +1,7 @@
 //! A store on a Redis server.
 
+mod claim;
+mod dispatch;
 mod error;
 mod fields;
 mod link;
@@ -11,11 +13,13 @@ mod op;
 mod open;
 mod operate;
 mod options;
+mod records;
 mod releases;
 mod reply;
 mod scripts;
 mod server;
 mod store;
+mod submit;
 mod waiting;
 mod walk;
 mod writer;
@@ -35,6 +39,7 @@ use redis::{Client, Cmd, ProtocolVersion};
 use crate::calls::{Call, Calls};
 use crate::group::{Sender, queue};
 use crate::limits;
+use claim::Arrived;
 use link::Link;
 use listen::Listener;
 use names::Names;
@@ -105,9 +110,10 @@ use writer::Writer;
 /// ```text
 /// ACL SETUSER app on >secret resetkeys ~awaitly:* resetchannels &awaitly:wakes -@all
 ///     +evalsha +script|load +client|id +client|kill +info +config|get +ping +select +time
-///     +get +set +incr +exists +unlink +publish +subscribe
+///     +get +set +incr +incrby +exists +unlink +publish +subscribe
 ///     +hget +hmget +hgetall +hkeys +hlen +hexists +hset +hdel +hincrby
-///     +zadd +zrem +zrange +zrangebylex +zrangebyscore +zrevrangebyscore
+///     +zadd +zrem +zremrangebyscore +zscore +zcount
+///     +zrange +zrangebylex +zrangebyscore +zrevrangebyscore
 /// ```
 ///
 /// `+select` is needed for an address that names another database than 0. The crate `redis` also sends its name with
@@ -161,6 +167,7 @@ struct Shared {
     /// The connection for reads. They do not wait for writes, except for releases of leases.
     reader: Link,
     releases: Releases,
+    arrived: Arrived,
     names: Names,
     nonces: Nonces,
     bell: Bell,
@@ -219,6 +226,7 @@ impl RedisStore {
             calls: Calls::new(),
             reader,
             releases: Releases::default(),
+            arrived: Arrived::default(),
             names,
             nonces: Nonces::new(),
             bell,
@@ -379,6 +387,6 @@ fn not_too_many(records: &[Record], waits: &[WaitEntry]) -> Result<(), StoreErro
 /// Adds a record to the arguments of a script.
 fn add_record(call: &mut Cmd, record: &Record) {
     let Record { key, outcome, input } = record;
-    call.arg(&**key).arg(outcome.kind().to_number()).arg(fields::fingerprint_text(*input));
+    call.arg(&**key).arg(outcome.kind().to_number()).arg(records::fingerprint_text(*input));
     call.arg(outcome.payload().as_str());
 }

@@ -41,9 +41,31 @@ impl Names {
         self.of_run(":waits/", run)
     }
 
-    /// Returns the sorted set of the run ids that may be due, by the time at which they become due.
+    /// Returns the beginning of the names of all keys that do not belong to one run. Scripts add the rest.
+    pub(super) fn base(&self) -> String {
+        self.of_store(":")
+    }
+
+    /// Returns the sorted set of the run ids that become due later, or since the last claim, by the time at which they
+    /// become due.
     pub(super) fn due(&self) -> String {
         self.of_store(":due")
+    }
+
+    /// Returns the sorted set of the run ids that are due, by the time at which they became due.
+    pub(super) fn overdue(&self) -> String {
+        self.of_store(":overdue")
+    }
+
+    /// Returns the sorted set of the queues with held runs, each by a time before which none of its leases ends.
+    pub(super) fn lapses(&self) -> String {
+        self.of_store(":lapses")
+    }
+
+    /// Returns the sorted set of the held runs of a queue, by the time at which their leases end. `queue` is a member of
+    /// [`lapses`](Self::lapses).
+    pub(super) fn held(&self, queue: &str) -> String {
+        self.of_run(":held/", queue)
     }
 
     /// Returns the sorted set of the waiting entries, by the time at which they began to wait.
@@ -59,11 +81,6 @@ impl Names {
     /// Returns the sorted set of all run ids, in the order in which the runs began.
     pub(super) fn runs(&self) -> String {
         self.of_store(":runs")
-    }
-
-    /// Returns the counter of the runs that have begun.
-    pub(super) fn sequence(&self) -> String {
-        self.of_store(":sequence")
     }
 
     /// Returns the key with the version of this format.
@@ -92,11 +109,6 @@ fn marked(text: &str) -> String {
     marked
 }
 
-/// Returns the prefix of the names of a run's waiting entries. Names sort by run id and then by key.
-pub(super) fn member_prefix(run: &str) -> String {
-    marked(run)
-}
-
 /// Returns the range of the names of the entries with that token: their prefix, and the first text after them.
 pub(super) fn token_prefix(token: &str) -> (String, String) {
     let (prefix, mut behind) = (marked(token), marked(token));
@@ -105,9 +117,9 @@ pub(super) fn token_prefix(token: &str) -> (String, String) {
     (prefix, behind)
 }
 
-/// Returns the name of a waiting entry.
+/// Returns the name of a waiting entry. Names sort by run id and then by key.
 pub(super) fn member(run: &str, key: &str) -> String {
-    member_prefix(run) + key
+    marked(run) + key
 }
 
 /// Returns the run and the key of a waiting entry from its name.
@@ -153,16 +165,18 @@ mod tests {
         for prefix in ["a", "a:run", "a:run:a", "", ":run", "a:"] {
             let of = Names::new(prefix.into()).unwrap();
             names.extend([
+                of.base(),
                 of.due(),
+                of.overdue(),
+                of.lapses(),
                 of.asking(),
                 of.runs(),
-                of.sequence(),
                 of.format(),
                 of.wakes(),
                 of.tokens(),
             ]);
             for run in ["a", "due", "/", "/due", ":run/a", "a:run/a", "run/a"] {
-                names.extend([of.run(run), of.records(run), of.waits(run)]);
+                names.extend([of.run(run), of.records(run), of.waits(run), of.held(run)]);
             }
         }
         let count = names.len();

@@ -68,6 +68,11 @@ impl Drop for Leased {
 }
 
 impl Leased {
+    /// Takes the reply, and keeps the responsibility for the release of the leases in it.
+    pub(super) const fn take(&mut self) -> Value {
+        std::mem::replace(&mut self.reply, Value::Nil)
+    }
+
     /// Returns the reply. From now on, the caller is responsible for the release of a lease in it.
     pub(super) fn claim(mut self) -> Value {
         self.back = None;
@@ -88,10 +93,13 @@ impl Op {
     /// Returns `true` if the operation must not overtake the earlier one, because both concern one run or one of them
     /// concerns several runs.
     pub(super) fn follows(&self, earlier: &Self) -> bool {
-        self.kind == Kind::Once || self.run().is_none_or(|run| earlier.run() == Some(run))
+        // The key of many runs ends in the slash before the run id.
+        let is_many = |run: &[u8]| run.ends_with(b"/");
+        let concerns = |run| is_many(run) || earlier.run().is_some_and(|other| other == run || is_many(other));
+        self.kind == Kind::Once || self.run().is_none_or(concerns)
     }
 
-    /// Returns the first key of a script, which is the key of its run.
+    /// Returns the first key of a script, which is the key of its run, or the beginning of the keys of many runs.
     fn run(&self) -> Option<&[u8]> {
         match self.call.args_iter().nth(3) {
             Some(redis::Arg::Simple(key)) => Some(key),
@@ -153,6 +161,8 @@ mod tests {
         assert!(op("order-42", Kind::Wakes).follows(&earlier));
         assert!(!op("order-43", Kind::Wakes).follows(&earlier));
         assert!(op("", Kind::Once).follows(&earlier));
+        assert!(op("awaitly:run/", Kind::Plain).follows(&earlier));
+        assert!(op("order-43", Kind::Plain).follows(&op("awaitly:run/", Kind::Plain)));
         let ping = Op { call: redis::cmd("PING"), to: To::Any, kind: Kind::Plain, caller: Caller::None };
         assert!(ping.follows(&earlier), "it waits for all that was given back");
         assert!(!op("order-43", Kind::Plain).follows(&ping));

@@ -28,7 +28,12 @@ impl<'a> Reply<'a> {
         self.values.len()
     }
 
-    /// Returns the next piece, if any is left.
+    /// Returns the next piece as the server sent it, if any is left.
+    pub(super) fn next(&mut self) -> Option<Value> {
+        self.values.next()
+    }
+
+    /// Returns the next piece as text, if any is left and it is not nothing.
     pub(super) fn maybe(&mut self, field: &str) -> Result<Option<String>, StoreError> {
         match self.values.next() {
             None | Some(Value::Nil) => Ok(None),

@@ -32,26 +32,34 @@ macro_rules! scripts {
 }
 
 scripts! {
-    Begin: "begin" "common" "lease";
-    Take: "take" "common" "lease";
+    Begin: "begin" "common" "places" "journal" "lease";
+    Take: "take" "common" "places" "journal" "lease";
     // Each call creates everything in a script anew, so the most frequent scripts contain only the functions that they need.
     Append: "append" "lease";
     Replace: "replace" "lease";
-    Wait: "wait" "common" "lease";
-    Settle: "settle" "common" "lease";
-    Revive: "revive" "common" "lease";
-    Rewrite: "rewrite" "common" "lease";
-    Finish: "finish" "common" "lease";
-    Renew: "renew" "common" "lease";
-    Release: "release" "common";
+    Wait: "wait" "common" "entries" "lease";
+    Settle: "settle" "common" "entries" "lease";
+    Revive: "revive" "common" "entries" "places" "lease";
+    Rewrite: "rewrite" "common" "entries" "places" "journal" "lease";
+    Finish: "finish" "common" "entries" "places" "lease";
+    Renew: "renew" "common" "places" "lease";
+    Release: "release" "common" "places";
     Holds: "holds" "lease";
-    Load: "load" "common";
+    Load: "load" "common" "journal";
     Look: "look" "common";
-    Answer: "answer" "common";
-    Cancel: "cancel" "common";
-    Delete: "delete" "common";
-    Import: "import" "common";
-    Upgrade: "upgrade" "common";
+    Answer: "answer" "common" "entries" "places";
+    Cancel: "cancel" "common" "entries" "places";
+    Delete: "delete" "common" "entries" "places";
+    Import: "import" "common" "entries" "places";
+    Upgrade: "upgrade" "common" "entries";
+    Submit: "submit" "common" "places" "queues";
+    Claim: "claim" "common" "entries" "places" "queues" "allowance" "promote" "visit" "memo" "lease" "taking";
+    GiveBack: "give_back" "common" "places" "memo";
+    Configure: "configure" "common" "places";
+    PauseQueues: "pause_queues" "common";
+    QueueStates: "queue_states" "common";
+    Pause: "pause" "common" "places";
+    Reschedule: "reschedule" "common" "places" "queues";
 }
 
 impl Script {
@@ -63,23 +71,19 @@ impl Script {
         HASHES.get(self as usize).map_or("", String::as_str)
     }
 
-    /// Returns the call of the script for that run, without its arguments.
+    /// Returns the call of the script for that run, without its arguments. The empty run stands for many runs: the script
+    /// receives the beginnings of their keys.
     pub(super) fn call(self, names: &Names, run: &str) -> Cmd {
         let mut call = redis::cmd("EVALSHA");
         call.arg(self.hash());
         match self {
             Self::Append | Self::Replace => call.arg(2).arg(names.run(run)).arg(names.records(run)),
             _ => call
-                .arg(9)
+                .arg(4)
                 .arg(names.run(run))
                 .arg(names.records(run))
                 .arg(names.waits(run))
-                .arg(names.due())
-                .arg(names.asking())
-                .arg(names.runs())
-                .arg(names.sequence())
-                .arg(names.wakes())
-                .arg(names.tokens()),
+                .arg(names.base()),
         };
         call
     }

@@ -1,0 +1,39 @@
+-- nonce, queue, priority, start, ids.. -- changes queued runs, as `Reschedule::apply` in core does, and returns the changed
+-- ones. What is not to be changed is `-`; a queue follows `=`.
+local moment, nonce, changed, turns, known = now(), ARGV[1], {'done'}, {}, {}
+
+local function reschedule(key, id, found)
+  if not unhold(id, found) then
+    unlist(id, function() return found end)
+  end
+  local wake = tonumber(found.wake or found.created) or moment
+  local start = ARGV[4] == '-' and wake or start_of(ARGV[4], moment)
+  if ARGV[2] ~= '-' then
+    found.queue = string.sub(ARGV[2], 2)
+  end
+  local priority = tonumber(ARGV[3] == '-' and (redis.call('HGET', key, 'priority') or 0) or ARGV[3])
+  local queue = queue_of(found)
+  local rules = known[queue] or rules_of(queue)
+  known[queue] = rules
+  local rank = rules.fair and fair_rank(turns, queue, rules, found.key or '', priority) or rank_of(priority, start)
+  found.rank, found.wake = whole(rank), whole(start)
+  redis.call('HSET', key, 'queue', found.queue or '', 'priority', whole(priority), 'rank', found.rank,
+    'wake', found.wake, 'rescheduled_by', nonce)
+  put(id, found, moment)
+end
+
+for at = 5, #ARGV do
+  local id = ARGV[at]
+  local key = run .. id
+  local found = placed(key)
+  if found.status and redis.call('HGET', key, 'rescheduled_by') == nonce then
+    -- Changed by an earlier attempt of this call.
+    changed[#changed + 1] = id
+  elseif found.status == 'queued' and not is_held(found, moment) then
+    reschedule(key, id, found)
+    changed[#changed + 1] = id
+  end
+end
+keep_turns(turns)
+tell()
+return changed

@@ -1,0 +1,156 @@
+//! Adds queued runs.
+
+use std::collections::HashMap;
+
+use awaitly_core::journal::{Fingerprint, Header, Refused, Status, Timestamp};
+use awaitly_core::store::{RunId, Start, StoreError, Submit, Submitted};
+use futures_util::future::try_join_all;
+use redis::{Cmd, Value};
+
+use super::error::torn;
+use super::fields;
+use super::op::{Kind, To};
+use super::reply::Reply;
+use super::scripts::Script;
+use super::{RedisStore, millis};
+
+/// The maximum number of runs in one call, and about the maximum size of their inputs, so that the server is not blocked
+/// for long.
+const MOST: (usize, usize) = (500, 1 << 20);
+
+/// The result for each run of a batch, in its order.
+pub(super) type Results = Vec<Result<Submitted, Refused>>;
+
+impl RedisStore {
+    /// Adds the runs in calls of limited size, which are sent together.
+    pub(super) async fn submit_all(&self, batch: &[Submit]) -> Result<Results, StoreError> {
+        let parts = try_join_all(parts(batch).map(|part| self.submit_part(part))).await?;
+        Ok(parts.concat())
+    }
+
+    async fn submit_part(&self, part: &[Submit]) -> Result<Results, StoreError> {
+        let mut call = self.call(Script::Submit, "");
+        call.arg(self.nonce());
+        for group in part.chunk_by(|one, other| one.workflow == other.workflow && one.queue == other.queue) {
+            let Some(first) = group.first() else { continue };
+            call.arg(&*first.workflow).arg(&*first.queue).arg(group.len());
+            group.iter().for_each(|submit| add_run(&mut call, submit));
+        }
+        let mut reply = self.write("", call, To::Any, Kind::Wakes).await?;
+        if reply.text("reply")? == "torn" {
+            return Err(torn(&reply.text("run")?));
+        }
+        results(part, reply)
+    }
+}
+
+/// Splits a batch.
+fn parts(mut batch: &[Submit]) -> impl Iterator<Item = &[Submit]> {
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let size = |submit: &Submit| submit.input.as_ref().map_or(0, |input| input.payload.len());
+        let fits = |submit: &&Submit| {
+            bytes += size(submit);
+            bytes <= MOST.1
+        };
+        let most = batch.iter().take(MOST.0).take_while(fits).count().max(1).min(batch.len());
+        let (part, rest) = batch.split_at(most);
+        batch = rest;
+        (!part.is_empty()).then_some(part)
+    })
+}
+
+fn add_run(call: &mut Cmd, submit: &Submit) {
+    call.arg(&*submit.run).arg(options(submit));
+    match &submit.input {
+        Some(input) => call.arg(input.fingerprint.to_bits()).arg(input.payload.as_str()),
+        None => call.arg("").arg(""),
+    };
+}
+
+/// Returns the options in the form that the script reads; none is the empty text.
+fn options(submit: &Submit) -> String {
+    let Submit { key, priority, start, start_by, .. } = submit;
+    if key.is_none() && *priority == 0 && *start == Start::Now && start_by.is_none() {
+        return String::new();
+    }
+    let by = start_by.map_or_else(|| "-".to_owned(), |by| by.as_millis().to_string());
+    let key = key.as_deref().map_or_else(|| "-".to_owned(), |key| ["=", key].concat());
+    format!("{priority} {} {by} {key}", start_text(*start))
+}
+
+/// Returns a start in the form that scripts read.
+pub(super) fn start_text(start: Start) -> String {
+    match start {
+        Start::Now => "0".to_owned(),
+        Start::In(delay) => millis(delay).to_string(),
+        Start::At(moment) => format!("@{}", moment.as_millis()),
+    }
+}
+
+/// Reads the answers, one for each run of a part: nothing for an added run, and otherwise the facts by which
+/// [`Submit::matches`] decides.
+fn results(part: &[Submit], mut reply: Reply<'_>) -> Result<Results, StoreError> {
+    let mut added: HashMap<&RunId, &Submit> = HashMap::new();
+    let mut results = Vec::with_capacity(part.len());
+    for submit in part {
+        results.push(match reply.next() {
+            Some(Value::Nil) => {
+                added.insert(&submit.run, submit);
+                Ok(Submitted::Queued)
+            }
+            Some(value) => submit.matches(&stored(submit, value, added.get(&submit.run).copied())?),
+            None => return Err(reply.corrupt("reply")),
+        });
+    }
+    Ok(results)
+}
+
+/// Reads the facts about a run that exists. If the batch itself has added it, `added` holds the facts.
+fn stored(submit: &Submit, value: Value, added: Option<&Submit>) -> Result<Header, StoreError> {
+    let now = Timestamp::default();
+    let mut reply = Reply::of(&submit.run, value)?;
+    match added {
+        Some(added) if reply.len() == 0 => Ok(added.header(added.place(now), now)),
+        _ => {
+            let (workflow, fingerprint) = (reply.text("workflow")?, reply.maybe("fingerprint")?);
+            let status = Status::from_name(&reply.text("status")?).ok_or_else(|| reply.corrupt("status"))?;
+            let mut header = Header::new(workflow.into(), 0, status, now);
+            header.input = fingerprint.map(|text| read(&reply, &text)).transpose()?;
+            Ok(header)
+        }
+    }
+}
+
+fn read(reply: &Reply<'_>, fingerprint: &str) -> Result<Fingerprint, StoreError> {
+    fields::fingerprint(fingerprint).ok_or_else(|| reply.corrupt("fingerprint"))
+}
+
+#[cfg(test)]
+mod tests {
+    use awaitly_core::store::Input;
+
+    use super::*;
+
+    fn run(number: usize) -> Submit {
+        Submit::new(RunId::new(format!("order-{number}")).unwrap(), "checkout")
+    }
+
+    #[test]
+    fn parts_are_limited_in_number_and_size() {
+        let sizes = |batch: &[Submit]| parts(batch).map(<[Submit]>::len).collect::<Vec<_>>();
+        assert_eq!(sizes(&[]), []);
+        assert_eq!(sizes(&(0..1001).map(run).collect::<Vec<_>>()), [500, 500, 1]);
+        let large = |number| run(number).input(Input::of(&"x".repeat(1 << 19)).unwrap());
+        assert_eq!(sizes(&(0..3).map(large).collect::<Vec<_>>()), [1, 1, 1]);
+        assert_eq!(sizes(&[run(0), large(1), large(2), run(3)]), [2, 2]);
+    }
+
+    #[test]
+    fn options_without_effect_take_no_space() {
+        assert_eq!(options(&run(0)), "");
+        let late = run(0).start_by(Timestamp::from_millis(7)).key("a b").start(Start::In(std::time::Duration::from_secs(1)));
+        assert_eq!(options(&late.priority(-3)), "-3 1000 7 =a b");
+        assert_eq!(options(&run(0).start(Start::At(Timestamp::from_millis(9)))), "0 @9 - -");
+    }
+}
