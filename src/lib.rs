@@ -60,6 +60,7 @@
     feature = "resilience",
     doc = "| [`resilience`] | circuit breaker, limiters, throttle, cache, policies |"
 )]
+#![cfg_attr(feature = "engine", doc = "| [`engine`] | workers, clients and queues, which carry runs |")]
 #![cfg_attr(feature = "hitl", doc = "| [`hitl`] | approvals and other answers from outside |")]
 #![cfg_attr(feature = "saga", doc = "| [`saga`] | compensation of completed steps if a later step fails |")]
 #![cfg_attr(feature = "testing", doc = "| [`testing`] | tests that control time, outcomes and crashes |")]
@@ -75,6 +76,7 @@
 //! | `redis` | `persistence::RedisStore`; also `persistence` | no |
 //! | `resilience` | `resilience`: circuit breaker, limiters, adaptive throttle, cache, hedge, policies | no |
 //! | `saga` | `saga`: compensation of completed steps | no |
+//! | `engine` | `engine`: workers, clients, queues | no |
 //! | `hitl` | `hitl`: approvals, callbacks, an inbox | no |
 //! | `http` | `hitl::http`: the inbox over HTTP, requests that start runs; also `hitl` | no |
 //! | `webhook` | `hitl::WebhookNotifier`: notices as signed HTTP requests; also `hitl` | no |
@@ -87,9 +89,13 @@ pub use awaitly_core::{
     AsRunError, Borrowing, Durable, DurableRun, Error, FromStep, KeepRun, Limit, Mode, Resuming, Retry, Run,
     RunError, RunInfo, StepInfo, Volatile, WaitFor, Workflow, run,
 };
-pub use awaitly_core::{clock, collect, event, guard, journal, resource, retry, several, step, store};
+pub use awaitly_core::{
+    clock, collect, dispatch, event, guard, journal, resource, retry, several, step, store,
+};
 pub use awaitly_core::{parallel, race};
 
+#[cfg(feature = "engine")]
+pub use awaitly_engine as engine;
 #[cfg(feature = "hitl")]
 pub use awaitly_hitl as hitl;
 #[cfg(feature = "persistence")]
@@ -108,6 +114,8 @@ mod _documentation {
     mod approvals {}
     #[doc = include_str!("../docs/coming-from-awaitly.md")]
     mod coming_from_awaitly {}
+    #[doc = include_str!("../docs/engine.md")]
+    mod engine {}
     #[doc = include_str!("../docs/operating.md")]
     mod operating {}
     #[doc = include_str!("../docs/recipes.md")]
@@ -116,6 +124,8 @@ mod _documentation {
     mod resilience {}
     #[doc = include_str!("../docs/saga.md")]
     mod saga {}
+    #[doc = include_str!("../docs/scheduling.md")]
+    mod scheduling {}
     #[doc = include_str!("../docs/stores.md")]
     mod stores {}
     #[doc = include_str!("../docs/testing.md")]

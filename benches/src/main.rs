@@ -7,6 +7,7 @@
 mod beside;
 mod crash_cases;
 mod durable;
+mod engine;
 mod measure;
 mod memory;
 mod peers;
@@ -34,7 +35,7 @@ struct Options {
     /// Rows that were measured elsewhere, as JSON objects. May be given several times.
     #[arg(long)]
     rows: Vec<PathBuf>,
-    /// The groups to measure: step, memory, crash-cases, durable, resume, postgres, redis, peers. All
+    /// The groups to measure: step, memory, crash-cases, durable, resume, engine, postgres, redis, peers. All
     /// unless named.
     groups: Vec<String>,
 }
@@ -67,6 +68,9 @@ fn main() -> Result<()> {
     }
     if options.wants("resume") {
         add(resume::measure()?);
+    }
+    if options.wants("engine") {
+        add(engine::measure()?);
     }
     if options.wants("postgres") {
         add(postgres::measure()?);

@@ -5,14 +5,15 @@ use anyhow::{Result, ensure};
 use crate::workspace::{Package, Workspace};
 
 /// The packages of the workspace, each with the other packages of the workspace that it may use.
-const ALLOWED: [(&str, &[&str]); 11] = [
+const ALLOWED: [(&str, &[&str]); 12] = [
     ("awaitly-core", &[]),
     ("awaitly-resilience", &["awaitly-core"]),
     ("awaitly-saga", &["awaitly-core"]),
     ("awaitly-persistence", &["awaitly-core"]),
-    ("awaitly-hitl", &["awaitly-core"]),
+    ("awaitly-engine", &["awaitly-core"]),
+    ("awaitly-hitl", &["awaitly-core", "awaitly-engine"]),
     ("awaitly-observe", &["awaitly-core"]),
-    ("awaitly-testing", &["awaitly-core", "awaitly-persistence"]),
+    ("awaitly-testing", &["awaitly-core", "awaitly-engine", "awaitly-persistence"]),
     ("awaitly", LIBRARIES),
     ("awaitly-benches", &["awaitly"]),
     ("awaitly-trials", &["awaitly"]),
@@ -24,6 +25,7 @@ const LIBRARIES: &[&str] = &[
     "awaitly-resilience",
     "awaitly-saga",
     "awaitly-persistence",
+    "awaitly-engine",
     "awaitly-hitl",
     "awaitly-observe",
     "awaitly-testing",
@@ -90,7 +92,7 @@ mod tests {
         let all = uses(&[
             ("awaitly-core", &["serde"]),
             ("awaitly-persistence", &["awaitly-core", "rusqlite"]),
-            ("awaitly-testing", &["awaitly-core", "awaitly-persistence"]),
+            ("awaitly-testing", &["awaitly-core", "awaitly-engine", "awaitly-persistence"]),
             ("awaitly", &["awaitly-core", "awaitly-persistence", "awaitly-testing"]),
             ("awaitly-benches", &["awaitly"]),
             ("xtask", &["clap"]),

@@ -325,6 +325,26 @@ pub enum RunError {
         /// The limit in bytes.
         limit: usize,
     },
+    /// The processes that executed the run died, several times in a row and without progress. A worker fails such a run,
+    /// because its input may kill each process that executes it.
+    #[error(
+        "the process that executed run `{run}` died {crashes} times in a row without progress: find the cause, then retry the run"
+    )]
+    CrashedRepeatedly {
+        /// The run.
+        run: Box<str>,
+        /// The number of processes that died.
+        crashes: u32,
+    },
+    /// The step needs the engine, for example to start another run, and no worker executes this run.
+    #[error("`{step}` needs the engine: let a worker execute the run, instead of `Workflow::run`")]
+    NoWorker {
+        /// The step.
+        step: Key,
+    },
+    /// The body asked for a new start of the run with a fresh journal. The run is queued again.
+    #[error("the run starts again with a fresh journal: return this error from the body")]
+    Restarting,
     /// The store failed, and the run stopped. It can be resumed from its recorded outcomes.
     #[error("the store failed: {0}")]
     Store(#[source] StoreError),
@@ -378,7 +398,11 @@ impl RunError {
     pub const fn pauses(&self) -> bool {
         match self {
             Self::Timeout { limit, .. } => matches!(limit, Limit::Run),
-            Self::Cancelled { .. } | Self::Waiting { .. } | Self::Busy { .. } | Self::Store(_) => true,
+            Self::Cancelled { .. }
+            | Self::Waiting { .. }
+            | Self::Busy { .. }
+            | Self::Restarting
+            | Self::Store(_) => true,
             _ => false,
         }
     }
@@ -413,7 +437,7 @@ impl RunError {
 
     /// Returns `true` if the run cannot go on, because the library does not know whether the store holds an outcome.
     pub(crate) const fn interrupts(&self) -> bool {
-        matches!(self, Self::Store(_) | Self::Empty { .. } | Self::Ended { .. })
+        matches!(self, Self::Store(_) | Self::Empty { .. } | Self::Ended { .. } | Self::NoWorker { .. })
     }
 
     /// Returns `true` if another attempt may follow.

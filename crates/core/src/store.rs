@@ -30,7 +30,8 @@ use std::time::Duration;
 pub use any::AnyStore;
 pub use around::Around;
 pub use dispatch::{
-    Claim, Claimed, Configure, Dispatch, Held, Pausing, QueueState, Reschedule, Served, Start, Submit, Submitted,
+    Claim, Claimed, Configure, Dispatch, Held, Message, Pausing, Publish, PutSchedule, QueueState,
+    Reschedule, ScheduleQuery, Served, Start, StoredSchedule, StreamPart, Submit, Submitted, Unique, Unsent,
 };
 pub use error::StoreError;
 pub use lease::Lease;
@@ -140,6 +141,22 @@ pub trait Store: Send + Sync + 'static {
     /// already holds an outcome under one of the keys that it waits on, or if a cancellation was requested and the
     /// owner did not know of it.
     fn finish(&self, lease: &Lease, ending: Ending) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Starts the run again: it is queued with this input, or with its present one, and has no records, no waiting
+    /// entries and no streams. Its mail and its published values stay. Releases the lease.
+    /// [`Header::restart`](crate::journal::Header::restart) is the new state.
+    ///
+    /// The default implementation refuses the call with [`StoreError::Unstorable`]. A store that implements [`Dispatch`]
+    /// has to replace it.
+    fn restart(
+        &self,
+        lease: &Lease,
+        input: Option<Input>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        drop(input);
+        let detail = format!("it has no queues, so the run `{}` cannot start again", lease.run()).into();
+        std::future::ready(Err(StoreError::Unstorable { detail }))
+    }
 
     /// Extends the lease to `ttl` from now, and returns the store's time and whether a cancellation was requested.
     fn renew(&self, lease: &Lease, ttl: Duration)

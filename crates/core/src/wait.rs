@@ -14,7 +14,7 @@ use crate::clock::{Clock, later};
 use crate::error::{Limit, RunError};
 use crate::journal::{Key, Outcome, Payload, Timestamp};
 use crate::shared::{Shared, Waits};
-use crate::step::{Frame, Question, Wrap, ask_outside};
+use crate::step::{Errand, Frame, Question, Wrap, ask_for_outcome, ask_outside};
 
 /// The recorded end of a durable sleep.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -155,7 +155,7 @@ impl<'r, T> WaitFor<'r, T> {
     pub(crate) const fn new(frame: Frame<'r>) -> Self {
         Self {
             frame,
-            question: Question { request: None, expires_in: None, wrap: None },
+            question: Question { request: None, expires_in: None, wrap: None, errand: None },
             answer: PhantomData,
         }
     }
@@ -206,14 +206,24 @@ impl<'r, T> WaitFor<'r, T> {
     ///     }
     /// }
     /// ```
-    pub const fn expires_in(mut self, delay: Duration) -> Self {
+    pub fn expires_in(mut self, delay: Duration) -> Self {
         self.question.expires_in = Some(delay);
         self
     }
 
-    pub(crate) const fn wrapped(mut self, wrap: Wrap) -> Self {
+    pub(crate) fn wrapped(mut self, wrap: Wrap) -> Self {
         self.question.wrap = Some(wrap);
         self
+    }
+
+    pub(crate) fn with_errand(mut self, errand: Errand) -> Self {
+        self.question.errand = Some(errand);
+        self
+    }
+
+    /// Returns the recorded outcome instead of the answer.
+    pub(crate) fn into_outcome(self) -> impl Future<Output = Result<Outcome, RunError>> + Send + 'r {
+        ask_for_outcome(self.frame, self.question)
     }
 
     pub(crate) const fn frame(&self) -> &Frame<'r> {

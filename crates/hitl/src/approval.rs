@@ -220,9 +220,8 @@ impl<'r, T, N> Approval<'r, T, N> {
 
     /// Sends a reminder after each interval while the question is open, with the notifier of [`notify`](Self::notify).
     ///
-    /// The run becomes due for each reminder, and a program must then resume it: see
-    /// [`AutoResume`](crate::AutoResume). A run that is resumed late sends only the newest reminder. Without a notifier
-    /// or with an interval of zero, the run sends no reminders.
+    /// The run becomes due for each reminder, and a worker of `awaitly-engine` resumes it. A run that is resumed late
+    /// sends only the newest reminder. Without a notifier or with an interval of zero, the run sends no reminders.
     ///
     /// # Default
     /// The run sends no reminders.

@@ -19,7 +19,7 @@ pub(crate) struct Ask<'r, T> {
 }
 
 impl<'r, T> Ask<'r, T> {
-    pub(crate) const fn new(
+    pub(crate) fn new(
         run: &'r DurableRun,
         question: WaitFor<'r, AnswerRecord<T>>,
         kind: QuestionKind,

@@ -1,8 +1,8 @@
 //! Human-in-the-loop steps: durable runs that wait for people or other programs.
 //!
 //! An approval is a step that a person completes. The run records the question and ends in [`RunError::Waiting`]; while it
-//! waits, it holds no task and no memory. After the answer is recorded in the store, execute the run again, and it
-//! continues with the answer:
+//! waits, it holds no task and no memory. After the answer is recorded in the store, a worker of `awaitly-engine` executes
+//! the run again, or your program does, and the run continues with the answer:
 //!
 //! ```
 //! use awaitly_core::{DurableRun, RunError, Workflow, clock::days, step};
@@ -42,7 +42,6 @@
 //! | [`AnswerRecord`], [`Resolution`] | a recorded answer, with the person and the time |
 //! | [`Inbox`], [`Question`], [`Reply`] | list, show and answer the questions of any store |
 //! | [`Notifier`] | notifies people of a question; each notice and each reminder is a step |
-//! | [`AutoResume`] | resumes runs whose question was answered |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![cfg_attr(
     feature = "http",
@@ -68,7 +67,6 @@ mod inbox;
 mod notify;
 mod quorum;
 mod request;
-mod resume;
 mod shape;
 #[cfg(any(feature = "http", feature = "webhook"))]
 mod signature;
@@ -84,7 +82,6 @@ pub use inbox::{Inbox, InboxError, Reply};
 pub use notify::{LogNotifier, Notice, Notifier};
 pub use quorum::Quorum;
 pub use request::{Question, QuestionKind};
-pub use resume::{AutoResume, ResumeError, Resumed};
 pub use shape::{Choice, Field, Shape, WrongShape};
 #[cfg(any(feature = "http", feature = "webhook"))]
 pub use signature::{Secret, SecretError};

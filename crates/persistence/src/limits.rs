@@ -1,14 +1,15 @@
 //! The rules that all stores share beside the journal's rules: limits, and pages of lists.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use awaitly_core::journal::{
     DecodeError, Header, Key, Outcome, Payload, Record, Refused, Timestamp, WaitEntry,
 };
 use awaitly_core::store::{
-    Cancelled, Due, Ending, Opened, Operate, Page, Purpose, Reschedule, RunId, Start, StoreError, StoredRun,
-    Submit, WaitQuery, Waiting,
+    Cancelled, Due, Ending, Opened, Operate, Page, Publish, Purpose, PutSchedule, Reschedule, RunId, Start,
+    StoreError, StoredRun, Submit, WaitQuery, Waiting,
 };
 use serde::de::IgnoredAny;
 
@@ -77,13 +78,52 @@ pub(crate) fn submitted(batch: &[Submit]) -> Result<(), StoreError> {
         if let Some(bytes) = submit.input.as_ref().map(|input| input.payload.len())
             && bytes > Payload::MAX_BYTES
         {
-            let detail = format!("an input of {bytes} bytes, at most {} are taken", Payload::MAX_BYTES).into();
+            let detail =
+                format!("an input of {bytes} bytes, at most {} are taken", Payload::MAX_BYTES).into();
             return Err(StoreError::Unstorable { detail });
         }
         name("the name of the workflow", &submit.workflow)?;
         queues([&*submit.queue].into_iter().chain(submit.key.as_deref()))?;
+        let unique = submit.unique.as_ref().map(|unique| &*unique.key);
+        queues(unique)?;
+        tags(&submit.tags)?;
         start(submit.start)?;
         submit.start_by.map_or(Ok(()), |by| moment("start_by", by))
+    })
+}
+
+/// Refuses published values that are too large.
+pub(crate) fn published(published: &[Publish]) -> Result<(), StoreError> {
+    published.iter().try_for_each(|one| {
+        queues([&*one.name])?;
+        let (bytes, limit) = (one.payload.len(), Publish::MAX_BYTES);
+        if bytes <= limit {
+            return Ok(());
+        }
+        let detail = format!("`{}` has {bytes} bytes, at most {limit} are taken", one.name).into();
+        Err(StoreError::Unstorable { detail })
+    })
+}
+
+/// Refuses an item of a stream of this length that is neither an earlier item nor the next one, or that is one too many.
+pub(crate) fn stream_item(item: &Publish, length: u64) -> Result<(), StoreError> {
+    let (name, index) = (&item.name, item.index.unwrap_or_default());
+    let detail = if index > length {
+        format!("item {index} of the stream `{name}` comes after item {length}, which is missing")
+    } else if index >= Publish::MOST {
+        format!("the stream `{name}` has {} items, and takes no more", Publish::MOST)
+    } else {
+        return Ok(());
+    };
+    Err(StoreError::Unstorable { detail: detail.into() })
+}
+
+/// Refuses schedules that some store could not keep.
+pub(crate) fn schedules(changes: &[PutSchedule]) -> Result<(), StoreError> {
+    changes.iter().try_for_each(|change| {
+        name("the name of the schedule", &change.name)?;
+        let due = change.put.as_ref().and_then(|(due, _)| *due);
+        due.map_or(Ok(()), |due| moment("due", due))
     })
 }
 
@@ -91,6 +131,18 @@ pub(crate) fn submitted(batch: &[Submit]) -> Result<(), StoreError> {
 pub(crate) fn rescheduled(change: &Reschedule) -> Result<(), StoreError> {
     queues(change.queue.as_deref())?;
     change.start.map_or(Ok(()), start)
+}
+
+fn tags(tags: &[Arc<str>]) -> Result<(), StoreError> {
+    if tags.len() > Submit::MOST_TAGS {
+        let detail = format!("{} tags, at most {} are taken", tags.len(), Submit::MOST_TAGS).into();
+        return Err(StoreError::Unstorable { detail });
+    }
+    let long = tags.iter().find(|tag| !(1..=Submit::MAX_TAG_BYTES).contains(&tag.len()));
+    long.map_or(Ok(()), |tag| {
+        let detail = format!("a tag of {} bytes, 1 to {} are taken", tag.len(), Submit::MAX_TAG_BYTES).into();
+        Err(StoreError::Unstorable { detail })
+    })
 }
 
 fn start(start: Start) -> Result<(), StoreError> {
@@ -107,7 +159,9 @@ fn name(what: &'static str, name: &str) -> Result<(), StoreError> {
     if bytes <= limit {
         return Ok(());
     }
-    Err(StoreError::Unstorable { detail: format!("{what} has {bytes} bytes, at most {limit} are taken").into() })
+    Err(StoreError::Unstorable {
+        detail: format!("{what} has {bytes} bytes, at most {limit} are taken").into(),
+    })
 }
 
 /// Returns the keys of a journal that is written as a whole, if each key occurs once and no outcome is too large.

@@ -118,7 +118,8 @@ impl Allowance {
     pub fn opens_at(&self) -> Option<Timestamp> {
         let Starts { left, burst, interval } = self.rate?;
         let tolerance = interval.saturating_mul(u64::from(burst - 1));
-        (left == 0).then(|| Timestamp::from_millis(self.pace.arrival.saturating_sub(tolerance).div_ceil(1000)))
+        (left == 0)
+            .then(|| Timestamp::from_millis(self.pace.arrival.saturating_sub(tolerance).div_ceil(1000)))
     }
 }
 
@@ -168,7 +169,9 @@ mod tests {
                 let next = allowance.opens_at().expect("the rate is used up");
                 assert!(next > at(now), "{runs}: {next:?} is not after {now}");
             }
-            let most = starts.iter().map(|start| starts.iter().filter(|one| (*start..start + period).contains(one)).count());
+            let most = starts
+                .iter()
+                .map(|start| starts.iter().filter(|one| (*start..start + period).contains(one)).count());
             assert!(most.max() <= Some(runs as usize), "{runs} per {period}");
             let allowed = 3 * u64::from(runs);
             assert!(starts.len() as u64 * 10 >= allowed * 9, "{runs}: {} of {allowed}", starts.len());

@@ -30,11 +30,13 @@
 mod allowance;
 mod crashes;
 mod fairness;
+mod parent;
 mod place;
 mod queue;
 
 pub use allowance::{Allowance, Pace};
 pub use crashes::crashes;
 pub use fairness::Fairness;
+pub use parent::Parent;
 pub use place::Place;
 pub use queue::{Queue, Rate};

@@ -36,6 +36,9 @@ pub struct Place {
     /// The time after which the run must not start any more. `None`: it may always start.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_by: Option<Timestamp>,
+    /// The deduplication key: the queue contains at most one queued run with this key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unique: Option<Arc<str>>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -54,7 +57,13 @@ impl Place {
     #[must_use]
     pub fn new(queue: impl Into<Arc<str>>, key: Option<Arc<str>>, priority: i32, start: Timestamp) -> Self {
         let rank = start.as_millis().cast_signed().saturating_sub(i64::from(priority) * 1000);
-        Self { queue: queue.into(), key, priority, rank, start_by: None }
+        Self { queue: queue.into(), key, priority, rank, start_by: None, unique: None }
+    }
+
+    /// Returns the place of a run that starts again at `now`. It has no deadline and no deduplication key any more.
+    #[must_use]
+    pub fn again(&self, now: Timestamp) -> Self {
+        Self::new(Arc::clone(&self.queue), self.key.clone(), self.priority, now)
     }
 
     /// Returns whether it is too late to start the run at `now`.

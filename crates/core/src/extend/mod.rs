@@ -7,8 +7,9 @@
 //! | --- | --- | --- |
 //! | [`handle`] | has its own handle, which the macros accept instead of a [`Run`] | `awaitly-saga` |
 //! | [`undo`] | undoes steps | `awaitly-saga` |
-//! | [`outside`] | asks people, and waits for their answers | `awaitly-hitl` |
+//! | [`outside`] | asks people or other runs, and waits for their answers | `awaitly-engine`, `awaitly-hitl` |
 //! | [`stage`] | replaces operations in a test | `awaitly-testing` |
+//! | [`attachment`] | shares a value with the runs of a workflow | `awaitly-engine` |
 //! | [`claimed`] | executes runs that it has claimed from a store | `awaitly-engine` |
 //!
 //! # Stability
@@ -42,6 +43,7 @@
 //! # });
 //! ```
 
+pub mod attachment;
 pub mod claimed;
 pub mod handle;
 pub mod outside;

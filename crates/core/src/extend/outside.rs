@@ -4,12 +4,55 @@ use crate::error::RunError;
 use crate::journal::{Key, Outcome, Payload, Record, Settling, Timestamp, WaitEntry};
 use crate::run::DurableRun;
 use crate::shared::Writer;
+pub use crate::step::outside::{Errand, Fetch};
+use crate::store::{Input, Lease};
 use crate::wait::WaitFor;
 
 /// Sets a function that turns the answer of a test's [`Stage`](super::stage::Stage) and the moment of the answer into
 /// the payload to record.
-pub const fn wrapped<T>(question: WaitFor<'_, T>, wrap: fn(Payload, Timestamp) -> Payload) -> WaitFor<'_, T> {
+pub fn wrapped<T>(question: WaitFor<'_, T>, wrap: fn(Payload, Timestamp) -> Payload) -> WaitFor<'_, T> {
     question.wrapped(wrap)
+}
+
+/// Sets the work that belongs to a question.
+pub fn with_errand<T>(question: WaitFor<'_, T>, errand: Errand) -> WaitFor<'_, T> {
+    question.with_errand(errand)
+}
+
+/// Asks a question, and returns its recorded outcome. An outcome that is not a value is a failure of the step, so a retry
+/// of the run asks again.
+///
+/// # Errors
+/// As awaiting the question, except for the errors that the answer contains.
+pub fn outcome<'r, T>(
+    question: WaitFor<'r, T>,
+) -> impl Future<Output = Result<Outcome, RunError>> + Send + 'r {
+    question.into_outcome()
+}
+
+/// Returns the lease of the run, if it has a store.
+#[must_use]
+pub fn lease(run: &DurableRun) -> Option<Lease> {
+    run.shared()?.journal.writer().map(|writer| writer.lease.clone())
+}
+
+/// Stops the run, so that it starts again with this input and a fresh journal, and returns
+/// [`RunError::Restarting`]. The body has to return this error.
+#[must_use]
+pub fn restart(run: &DurableRun, input: Input) -> RunError {
+    match run.shared() {
+        Some(shared) => shared.restart(input),
+        None => RunError::Restarting,
+    }
+}
+
+/// Stops the run with an error after which it cannot continue, and returns the error.
+#[must_use]
+pub fn stop(run: &DurableRun, error: RunError) -> RunError {
+    match run.shared() {
+        Some(shared) => shared.stopping.stopped(error),
+        None => error,
+    }
 }
 
 /// Returns the key under which a question waits.

@@ -3,8 +3,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Ending, Fingerprint, Key, Open, Outcome, Purpose, Status, Timestamp};
-use crate::dispatch::{Place, crashes};
+use super::{Ending, Fingerprint, Key, Open, Outcome, Payload, Purpose, Status, Timestamp};
+use crate::dispatch::{Parent, Place, crashes};
+use crate::error::RunError;
 
 /// The data of a run that a store keeps besides its records.
 ///
@@ -57,6 +58,12 @@ pub struct Header {
     /// [`crashes`](crate::dispatch::crashes).
     #[serde(default, skip_serializing_if = "is_zero")]
     pub crashes: u32,
+    /// The step of another run that waits for the end of this run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Box<Parent>>,
+    /// The tags, by which people find the run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<Arc<str>>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -93,7 +100,53 @@ impl Header {
             place: Place::default(),
             paused: false,
             crashes: 0,
+            parent: None,
+            tags: Vec::new(),
         }
+    }
+
+    /// Starts the run again at `now`, in the place that [`Place::again`] returns.
+    ///
+    /// ```
+    /// use awaitly_core::journal::{Header, Status, Timestamp};
+    ///
+    /// let now = Timestamp::from_millis(100);
+    /// let mut header = Header::new("poll".into(), 3, Status::Running, Timestamp::from_millis(0));
+    /// header.restart(header.place.again(now), now);
+    /// assert_eq!((header.status, header.version, header.wake), (Status::Queued, 0, Some(now)));
+    /// ```
+    pub fn restart(&mut self, place: Place, now: Timestamp) {
+        self.revive(now);
+        (self.status, self.version, self.wake, self.crashes) = (Status::Queued, 0, Some(now), 0);
+        self.place = place;
+    }
+
+    /// Returns the step that waits for the end of the run, and the answer to it. Returns `None` if the run has not ended
+    /// or is not a child.
+    ///
+    /// ```
+    /// use awaitly_core::journal::{Header, Outcome, Status, Timestamp};
+    /// use awaitly_core::store::{RunId, Submit};
+    ///
+    /// let now = Timestamp::from_millis(0);
+    /// let refund = Submit::new(RunId::new("refund-1").unwrap(), "refund");
+    /// let refund = refund.child_of(RunId::new("order-42").unwrap(), "refund");
+    /// let mut header = refund.header(refund.place(now), now);
+    /// assert_eq!(header.report(), None);
+    /// header.status = Status::Cancelled;
+    /// let (parent, outcome) = header.report().unwrap();
+    /// assert_eq!(&*parent.key, "refund");
+    /// assert!(matches!(outcome, Outcome::Stopped(_)));
+    /// ```
+    #[must_use]
+    pub fn report(&self) -> Option<(Parent, Outcome)> {
+        let parent = self.parent.as_deref().filter(|_| self.status.has_ended())?;
+        let cancelled = || {
+            // An error always has a JSON form.
+            let error = Payload::encode(&RunError::Cancelled { step: None });
+            Outcome::Stopped(error.unwrap_or_else(|_| Payload::from_stored("null")))
+        };
+        Some((parent.clone(), self.outcome.clone().unwrap_or_else(cancelled)))
     }
 
     /// Applies the end of an execution at `now`: the run has ended or waits. A waiting run is due at the time that

@@ -46,6 +46,10 @@ impl Key {
     /// ```
     pub const TOO_LATE_TO_CANCEL: Self = Self::from_static("too late to cancel");
 
+    /// The key under which the journal counts the failed executions of a run that a worker retries: see
+    /// [`Workflow::retry_runs`](crate::Workflow::retry_runs). The outcome is a [`Retrying`](super::Retrying).
+    pub const RUN_RETRIES: Self = Self::from_static("retries of the run");
+
     /// Creates a key from static text, without an allocation.
     ///
     /// ```

@@ -22,14 +22,16 @@ mod stopping;
 mod time;
 mod watchers;
 
+use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use self::journal::{Journal, Writer, Writing};
 pub(crate) use self::keys::Keys;
+use self::lock::lock;
 pub(crate) use self::nested::{Entered, ExecutionId, Noted, OnlyRecorded, OtherRun, current, note_other_run};
 pub(crate) use self::stop::{LOOK_AGAIN, Stop, Undone, Waits};
 pub(crate) use self::stopping::Stopping;
@@ -41,7 +43,7 @@ use crate::event::{EventKind, Observers};
 use crate::hook::AfterStep;
 use crate::journal::{History, Payload, Record, Timestamp, WaitEntry};
 use crate::stage::Stage;
-use crate::store::{Durability, Renewed};
+use crate::store::{Durability, Input, Renewed};
 
 /// The state that the steps of one execution share. A plain [`run`](crate::run) has none.
 pub(crate) struct Shared {
@@ -52,8 +54,15 @@ pub(crate) struct Shared {
     pub(crate) time: Time,
     pub(crate) watchers: Watchers,
     stage: Option<Arc<dyn Stage>>,
+    /// The part of a crate that carries runs, which its steps use.
+    attachment: Option<Attachment>,
+    /// The input with which the run starts again, if the body asked for this.
+    restart: Mutex<Option<Input>>,
     seed: u64,
 }
+
+/// A value of another crate that the runs of a workflow share.
+pub(crate) type Attachment = Arc<dyn Any + Send + Sync>;
 
 /// The settings of one execution.
 pub(crate) struct Settings {
@@ -71,6 +80,7 @@ pub(crate) struct Settings {
     pub(crate) seed: u64,
     /// The stage of a test, which replaces the results of operations.
     pub(crate) stage: Option<Arc<dyn Stage>>,
+    pub(crate) attachment: Option<Attachment>,
 }
 
 /// The journal of a durable run, as its execution finds it.
@@ -95,7 +105,7 @@ impl Shared {
     /// Creates the state. `loaded` is the journal of a durable run; `now` is the time of the store's clock, if there is
     /// a store.
     pub(crate) fn new(settings: Settings, loaded: Option<Loaded>, now: Option<Timestamp>) -> Self {
-        let Settings { workflow, run, observers, after_step, token, seed, stage, .. } = settings;
+        let Settings { workflow, run, observers, after_step, token, seed, stage, attachment, .. } = settings;
         let Settings { clock, keeps_time, deadline, park_after, durability, .. } = settings;
         let is_durable = loaded.is_some();
         let Loaded { records, waits, input, writer, keep, resumes, asleep, cancel } =
@@ -112,8 +122,25 @@ impl Shared {
             time: Time::new(clock, deadline, park_after, now.filter(|_| !keeps_time)),
             watchers: Watchers::new(workflow, run, observers, after_step),
             stage,
+            attachment,
+            restart: Mutex::default(),
             seed,
         }
+    }
+
+    /// Stops the run, so that it starts again with this input.
+    pub(crate) fn restart(&self, input: Input) -> RunError {
+        lock(&self.restart).get_or_insert(input);
+        self.stopping.stopped(RunError::Restarting)
+    }
+
+    /// Returns the input with which the run starts again, if it does.
+    pub(crate) fn restarts(&self) -> Option<Input> {
+        lock(&self.restart).take()
+    }
+
+    pub(crate) const fn attachment(&self) -> Option<&Attachment> {
+        self.attachment.as_ref()
     }
 
     #[inline]

@@ -3,6 +3,7 @@
 
 use std::any::type_name;
 use std::fmt::Write;
+use std::pin::Pin;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -12,7 +13,7 @@ use crate::error::RunError;
 use crate::journal::{DecodeError, EncodeError, Key, Outcome, Payload, Record, Settling, Timestamp};
 use crate::shared::{Shared, Waits, Writer};
 use crate::stage::Reply;
-use crate::store::Wait;
+use crate::store::{Lease, StoreError, Wait};
 
 /// The question, and the time to answer it.
 pub(crate) struct Question {
@@ -20,6 +21,32 @@ pub(crate) struct Question {
     pub(crate) expires_in: Option<Duration>,
     /// Converts an answer into its recorded form.
     pub(crate) wrap: Option<Wrap>,
+    /// Work that belongs to the question.
+    pub(crate) errand: Option<Errand>,
+}
+
+/// Work that belongs to a question. It is done in each execution that finds no answer.
+pub enum Errand {
+    /// Looks for the answer before the question is asked. If there is an answer, the store has recorded it under the
+    /// key of the question already.
+    Fetch(Fetch),
+    /// Has to be done after the question was asked, so that the answer finds it. If there is an answer already, it is
+    /// recorded.
+    Begin(Fetch),
+}
+
+/// A future of an answer, if there is one. It gets the lease of the run.
+pub type Fetch = Box<
+    dyn FnOnce(Lease) -> Pin<Box<dyn Future<Output = Result<Option<Outcome>, StoreError>> + Send>> + Send,
+>;
+
+impl std::fmt::Debug for Errand {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Fetch(_) => "Fetch",
+            Self::Begin(_) => "Begin",
+        })
+    }
 }
 
 /// Converts an answer into its recorded form, with the moment of the answer.
@@ -29,18 +56,41 @@ pub(crate) type Wrap = fn(Payload, Timestamp) -> Payload;
 ///
 /// A rejection, or an answer that is not a `T`, is a failure of the step, so a retry of the run asks again.
 pub(crate) async fn ask_outside<T: DeserializeOwned>(
-    mut frame: Frame<'_>,
+    frame: Frame<'_>,
     question: Question,
 ) -> Result<T, RunError> {
+    let stage = frame.run().and_then(Shared::stage).map(|_| frame.id());
+    let run = frame.run();
+    let answer = ask_and_read(frame, question, decoded).await?;
+    if let (Err(error @ RunError::Undecodable { .. }), Some(run), Some(id)) = (&answer, run, &stage)
+        && let Some(stage) = run.stage()
+    {
+        stage.refuses(Some(id), error);
+    }
+    answer
+}
+
+/// Asks like [`ask_outside`], and returns the recorded outcome. An error of the answer is a failure of the step, too.
+pub(crate) async fn ask_for_outcome(frame: Frame<'_>, question: Question) -> Result<Outcome, RunError> {
+    let read = |_, outcome: &Outcome| match outcome {
+        Outcome::Value(_) => Ok(outcome.clone()),
+        Outcome::Failed(_) | Outcome::Stopped(_) => Err(outcome.clone()),
+    };
+    ask_and_read(frame, question, read).await.map(|outcome| outcome.unwrap_or_else(|outcome| outcome))
+}
+
+/// Returns the answer as `read` reads it. If it reads an error, the step has failed.
+async fn ask_and_read<T, E>(
+    mut frame: Frame<'_>,
+    question: Question,
+    read: impl FnOnce(Key, &Outcome) -> Result<T, E>,
+) -> Result<Result<T, E>, RunError> {
     frame.looks_up();
     match outcome(&mut frame, question).await {
         Ok(Some(outcome)) => {
-            let answer = decoded(frame.label().clone(), &outcome);
-            if let Err(error @ RunError::Undecodable { .. }) = &answer {
-                frame.refuses(error);
-            }
+            let answer = read(frame.label().clone(), &outcome);
             frame.reused(answer.is_err());
-            answer
+            Ok(answer)
         }
         Ok(None) => {
             let error = RunError::Waiting { step: frame.label().clone() };
@@ -84,7 +134,7 @@ fn decoded<T: DeserializeOwned>(step: Key, outcome: &Outcome) -> Result<T, RunEr
 
 /// Asks the question, if it was not asked before. Returns `None` if there is no answer yet.
 async fn ask(frame: &mut Frame<'_>, run: &Shared, question: Question) -> Result<Option<Outcome>, RunError> {
-    let (key, Question { request, expires_in, wrap }) = (frame.label().clone(), question);
+    let (key, Question { request, expires_in, wrap, mut errand }) = (frame.label().clone(), question);
     let request = match request {
         None => Payload::from_stored("null"),
         Some(Ok(request)) if request.len() <= Payload::MAX_BYTES => request,
@@ -97,6 +147,11 @@ async fn ask(frame: &mut Frame<'_>, run: &Shared, question: Question) -> Result<
     let asked = run.journal.wait_entry(&key).map(|entry| entry.expires);
     let expires = asked.unwrap_or_else(|| expires_in.map(|delay| run.time.stamp().after(delay)));
     if let Some(Writer { store, lease, .. }) = run.journal.writer() {
+        if let Some(Errand::Fetch(fetch)) = errand.take_if(|errand| matches!(errand, Errand::Fetch(_)))
+            && let Some(found) = fetch(lease.clone()).await.map_err(|error| frame.not_recorded(error))?
+        {
+            return Ok(Some(found));
+        }
         if asked.is_none() {
             let wait = Wait { key: key.clone(), token: token(run, &key)?, request, expires_in };
             store.wait(lease, wait.clone()).await.map_err(|error| frame.not_recorded(error))?;
@@ -110,6 +165,15 @@ async fn ask(frame: &mut Frame<'_>, run: &Shared, question: Question) -> Result<
                 .map_err(|error| frame.not_recorded(error))?;
             if stands.is_some() {
                 return Ok(stands);
+            }
+        }
+        if let Some(Errand::Begin(begin)) = errand
+            && let Some(outcome) = begin(lease.clone()).await.map_err(|error| frame.not_recorded(error))?
+        {
+            let record = Record { key: key.clone(), outcome, input: None };
+            let settled = store.settle(lease, record, Settling::Withdraw).await;
+            if let Some(stands) = settled.map_err(|error| frame.not_recorded(error))? {
+                return Ok(Some(stands));
             }
         }
     }

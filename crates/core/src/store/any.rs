@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::table::calls;
 use super::{
-    Durability, Ending, Lease, Open, Opened, Renewed, Rewrite, RunId, Store, StoreError, StoredRun, Wait,
+    Durability, Ending, Input, Lease, Open, Opened, Renewed, Rewrite, RunId, Store, StoreError, StoredRun,
+    Wait,
 };
 use crate::journal::{Key, Outcome, Record, Settling};
 

@@ -13,6 +13,7 @@ macro_rules! calls {
                 Revive revive(&lease: Lease; drop: Vec<Key>) -> ();
                 Rewrite rewrite(&lease: Lease; rewrite: Rewrite) -> ();
                 Finish finish(&lease: Lease; ending: Ending) -> ();
+                Restart restart(&lease: Lease; input: Option<Input>) -> ();
                 Renew renew(&lease: Lease; ttl: Duration) -> Renewed;
                 Load load(&run: RunId;) -> Option<StoredRun>;
             }
@@ -30,6 +31,14 @@ macro_rules! calls {
             Dispatch {
                 Submit submit(batch: Vec<Submit>) -> Vec<Result<Submitted, Refused>>;
                 Claim claim(claim: Claim) -> Claimed;
+                Headers headers(runs: Vec<RunId>) -> Vec<Option<Header>>;
+                SendMail send(messages: Vec<Message>) -> Vec<Result<(), Unsent>>;
+                Receive receive(&lease: Lease; mailbox: Arc<str>, key: Key) -> Option<Outcome>;
+                Publish publish(&lease: Lease; published: Vec<Publish>) -> ();
+                Published published(&run: RunId; name: Arc<str>) -> Option<Payload>;
+                Stream stream(&run: RunId; stream: Arc<str>, from: u64, limit: usize) -> Option<StreamPart>;
+                Schedules schedules(query: ScheduleQuery) -> Vec<StoredSchedule>;
+                PutSchedules put_schedules(changes: Vec<PutSchedule>) -> Vec<bool>;
                 Configure configure(queues: Vec<Queue>, configure: Configure) -> ();
                 Queues queues() -> Vec<QueueState>;
                 PauseQueues pause_queues(queues: Vec<Arc<str>>, pausing: Pausing) -> ();

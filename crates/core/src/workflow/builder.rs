@@ -15,7 +15,9 @@ use crate::event::Observer;
 use crate::guard::Refusal;
 use crate::hook::{AfterStep, BeforeRun, RunInfo, StepInfo};
 use crate::journal::{EncodeError, Migration, Migrations, ResumeState};
+use crate::retry::Retry;
 use crate::run::{DurableRun, Run};
+use crate::shared::Attachment;
 use crate::stage::Stage;
 use crate::step::{Durable, ValuesOnly};
 use crate::store::{AnyStore, Durability, Input, Open, Purpose, Store};
@@ -35,6 +37,7 @@ use crate::store::{AnyStore, Durability, Input, Open, Purpose, Store};
 /// | [`durability`](Self::durability) | [`Durability::Sync`] |
 /// | [`park_after`](Self::park_after) | never: a sleeping run keeps its task |
 /// | [`clock`](Self::clock) | [`SystemClock`](crate::clock::SystemClock); the store's clock for recorded moments |
+/// | [`retry_runs`](Self::retry_runs) | never: a failed run stays failed |
 /// | [`seed`](Self::seed) | a random one for each execution |
 ///
 /// # Examples
@@ -79,6 +82,8 @@ pub(super) struct Definition {
     pub(super) trace: Option<Arc<CurrentTrace>>,
     pub(super) lease: Duration,
     pub(super) must_exist: bool,
+    pub(super) retry_runs: Option<Retry>,
+    pub(super) attachment: Option<Attachment>,
     pub(super) input: Option<Result<Input, EncodeError>>,
 }
 
@@ -104,6 +109,8 @@ impl Workflow {
             trace: None,
             lease: Open::DEFAULT_TTL,
             must_exist: false,
+            retry_runs: None,
+            attachment: None,
             input: None,
         };
         Self { definition, errors: PhantomData }
@@ -132,6 +139,35 @@ impl Workflow {
 }
 
 impl<X> Workflow<X> {
+    /// Shares a value of another crate with the runs of the workflow.
+    pub(crate) fn attach(mut self, attachment: Attachment) -> Self {
+        self.definition.attachment = Some(attachment);
+        self
+    }
+
+    /// Creates a workflow that keeps errors as `X` does.
+    pub(crate) fn named(name: Arc<str>) -> Self {
+        Self { definition: Workflow::new(name).definition, errors: PhantomData }
+    }
+
+    /// Returns the version of the code, which [`version`](Self::version) sets.
+    ///
+    /// ```
+    /// use awaitly_core::Workflow;
+    ///
+    /// assert_eq!(Workflow::new("checkout").version(3).code_version(), 3);
+    /// ```
+    #[must_use]
+    pub const fn code_version(&self) -> u32 {
+        self.definition.version
+    }
+
+    /// Returns the time that the lease of a run lasts unless it is renewed, which [`lease`](Self::lease) sets.
+    #[must_use]
+    pub const fn lease_time(&self) -> Duration {
+        self.definition.lease
+    }
+
     /// Returns the workflow's name.
     ///
     /// ```
@@ -490,6 +526,33 @@ impl<X> Workflow<X> {
     #[must_use]
     pub const fn only_existing(mut self) -> Self {
         self.definition.must_exist = true;
+        self
+    }
+
+    /// Lets a worker retry failed runs, each from the step that it failed on. The attempts of the policy count
+    /// executions that fail, and its delays pass in the store. If the attempts are used up, the run stays failed.
+    ///
+    /// Only a worker of `awaitly-engine` applies the policy. [`run`](Self::run) returns the error of the first failed
+    /// execution, and the run stays failed. A cancelled run is not retried.
+    ///
+    /// # Default
+    /// A failed run stays failed, until [`retry`](Self::retry) is called.
+    ///
+    /// # Resume
+    /// The journal counts the failed executions under [`Key::RUN_RETRIES`](crate::journal::Key::RUN_RETRIES), so another
+    /// worker continues the count.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::clock::{hours, mins};
+    /// use awaitly_core::{Retry, Workflow};
+    ///
+    /// let report = Workflow::new("report").retry_runs(Retry::exponential(mins(1)).max_delay(hours(6)).attempts(10));
+    /// # let _ = report;
+    /// ```
+    #[must_use]
+    pub fn retry_runs(mut self, retry: Retry) -> Self {
+        self.definition.retry_runs = Some(retry);
         self
     }
 

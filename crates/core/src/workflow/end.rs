@@ -1,12 +1,13 @@
 use std::fmt;
 
 use super::keep::KeepRun;
+use super::open::Hold;
 use crate::clock::millis;
 use crate::error::{FromStep, RunError};
 use crate::event::EventKind;
-use crate::journal::{EncodeError, Outcome, Payload, Status};
-use crate::shared::{LOOK_AGAIN, Shared, Stop};
-use crate::store::Ending;
+use crate::journal::{EncodeError, Outcome, Payload, Status, Timestamp};
+use crate::shared::{LOOK_AGAIN, Shared, Stop, Writer};
+use crate::store::{Ending, StoreError};
 
 /// The result of calling the body.
 pub(super) enum Verdict<T, E> {
@@ -54,6 +55,18 @@ impl<T, E> Verdict<T, E> {
             Some(error) => Self::Interrupted(error),
             None if begun => Self::Panicked(panicked),
             None => Self::Interrupted(panicked),
+        }
+    }
+
+    /// Returns the verdict on a failed execution whose run is retried.
+    pub(super) fn retried(self) -> Self
+    where
+        E: FromStep<RunError>,
+    {
+        match self {
+            Self::Failed(error) => Self::Waiting(error),
+            Self::Panicked(error) => Self::Waiting(E::from_step(error)),
+            other => other,
         }
     }
 
@@ -147,6 +160,20 @@ pub(super) fn unkept(error: &RunError, shared: &Shared) -> Ending {
         error: Some(error.to_string().into()),
         failed_on,
         ..Ending::new(Status::Failed)
+    }
+}
+
+/// Lets an interrupted run wait until `wake`, so that its next execution, which may meet the reason again, does not
+/// follow at once. If the store does not accept this, the lease is released or expires, and the run is due then.
+pub(super) async fn rest(hold: &mut Hold, wake: Timestamp, cancelling: bool, reason: &RunError) {
+    // Another owner executes the run, or the process stops.
+    if matches!(reason, RunError::Store(StoreError::LeaseLost { .. } | StoreError::Closed)) {
+        return;
+    }
+    let Some(Writer { store, lease, .. }) = &hold.0 else { return };
+    let ending = Ending { wake: Some(wake), cancelling, ..Ending::new(Status::Waiting) };
+    if store.finish(lease, ending).await.is_ok() {
+        hold.0 = None;
     }
 }
 

@@ -5,11 +5,13 @@ use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
+use super::again;
 use super::builder::{Definition, Workflow};
 use super::end::{self, Verdict};
 use super::heartbeat::Heartbeat;
@@ -22,9 +24,10 @@ use crate::event::{EventKind, Observers};
 use crate::guard::Refusal;
 use crate::hook::RunInfo;
 use crate::journal::{Header, Payload, Record, ResumeState, Status, Timestamp};
+use crate::retry::Retry;
 use crate::run::{DurableRun, Run};
 use crate::shared::{Loaded, OtherRun, Settings, Shared, Writer, note_other_run};
-use crate::store::{Held, Purpose, StoreError};
+use crate::store::{Ending, Held, Purpose, StoreError};
 
 /// A run in execution. Dropping it makes all its remaining handles inactive.
 struct Execution {
@@ -69,20 +72,42 @@ impl<X> Workflow<X> {
         self.execute_admitted(run, admitted, keep_state, body).await
     }
 
-    /// Executes a run whose lease a claim took.
+    /// Executes a run whose lease a claim took. If the execution is interrupted, the run waits for `rest`, and the
+    /// method returns the reason.
     pub(crate) async fn execute_held<T, E>(
         &self,
         held: Held,
         now: Timestamp,
+        rest: Duration,
         body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>,
-    ) -> Result<T, E>
+    ) -> Result<(), RunError>
     where
         X: KeepRun<T, E>,
         E: FromStep<RunError> + fmt::Display,
     {
-        let run = held.lease.run().to_shared();
-        let admitted = self.definition.admit_held(held, now).await;
-        self.execute_admitted(run, admitted, false, body).await.0
+        let (definition, run, is_cancelled) =
+            (&self.definition, held.lease.run().clone(), held.run.header.cancel_requested);
+        let mut execution = match definition.admit_held(held, now).await {
+            Ok(admitted) => definition.begin(admitted, false),
+            Err((error, mut hold)) => {
+                tracing::error!(%run, %error, "the run cannot be executed");
+                if let Some(stage) = &definition.stage {
+                    stage.refuses(None, &error);
+                }
+                end::rest(&mut hold, now.after(rest), is_cancelled, &error).await;
+                return Err(error);
+            }
+        };
+        let verdict = definition.verdict(&execution, body).await;
+        let verdict = close::<X, T, E>(&mut execution, verdict, definition.retry_runs.as_ref()).await;
+        let error = match verdict {
+            Verdict::Interrupted(RunError::Restarting) => return Ok(()),
+            Verdict::Interrupted(error) => error,
+            _ => return Ok(()),
+        };
+        let Execution { shared, hold, .. } = &mut execution;
+        end::rest(hold, shared.time.stamp().after(rest), shared.stopping.knows_of_cancel(), &error).await;
+        Err(error)
     }
 
     async fn execute_admitted<T, E>(
@@ -122,11 +147,7 @@ impl<X> Workflow<X> {
                 };
             }
         };
-        let verdict = if execution.was_never_begun {
-            Verdict::Cancelled(E::from_step(RunError::Cancelled { step: None }))
-        } else {
-            definition.call(&execution, body).await
-        };
+        let verdict = definition.verdict(&execution, body).await;
         let result = conclude::<X, T, E>(&mut execution, verdict).await;
         (result, definition.state_of(&execution))
     }
@@ -203,7 +224,20 @@ impl Definition {
             after_step: self.after_step.clone(),
             seed: self.seed.unwrap_or_else(|| fastrand::u64(..)),
             stage: self.stage.clone(),
+            attachment: self.attachment.clone(),
         }
+    }
+
+    /// Calls the body, unless the run was cancelled before it began.
+    async fn verdict<T, E: FromStep<RunError>>(
+        &self,
+        execution: &Execution,
+        body: impl AsyncFnOnce(&DurableRun) -> Result<T, E>,
+    ) -> Verdict<T, E> {
+        if execution.was_never_begun {
+            return Verdict::Cancelled(E::from_step(RunError::Cancelled { step: None }));
+        }
+        self.call(execution, body).await
     }
 
     /// Calls the body, unless the hook before it refuses. The result is not recorded yet.
@@ -293,15 +327,28 @@ impl Definition {
     }
 }
 
-/// Records the end of the run, and then sends its events.
+/// Records the end of the run, and then sends its events. `retry` is the policy for failed runs, if there is one.
+async fn close<X, T, E>(
+    execution: &mut Execution,
+    verdict: Verdict<T, E>,
+    retry: Option<&Retry>,
+) -> Verdict<T, E>
+where
+    X: KeepRun<T, E>,
+    E: FromStep<RunError> + fmt::Display,
+{
+    let verdict = keep::<X, T, E>(execution, verdict, retry).await;
+    end::tell(&execution.shared, &verdict);
+    verdict
+}
+
+/// Closes the run, and returns its result. If the run was called by the body of another run, that run learns of a pause.
 async fn conclude<X, T, E>(execution: &mut Execution, verdict: Verdict<T, E>) -> Result<T, E>
 where
     X: KeepRun<T, E>,
     E: FromStep<RunError> + fmt::Display,
 {
-    let verdict = keep::<X, T, E>(execution, verdict).await;
-    let shared = &execution.shared;
-    end::tell(shared, &verdict);
+    let verdict = close::<X, T, E>(execution, verdict, None).await;
     match &verdict {
         Verdict::Waiting(_) | Verdict::Interrupted(_) => note_other_run(OtherRun::Paused),
         Verdict::Cancelled(_) => note_other_run(OtherRun::Cancelled),
@@ -312,18 +359,41 @@ where
 
 /// Records the end of the run. If the result cannot be recorded, the run has failed, and the store records the failure
 /// instead.
-async fn keep<X, T, E>(execution: &mut Execution, verdict: Verdict<T, E>) -> Verdict<T, E>
+async fn keep<X, T, E>(
+    execution: &mut Execution,
+    verdict: Verdict<T, E>,
+    retry: Option<&Retry>,
+) -> Verdict<T, E>
 where
     X: KeepRun<T, E>,
     E: FromStep<RunError> + fmt::Display,
 {
     let Execution { shared, hold, .. } = execution;
+    if let Verdict::Interrupted(RunError::Restarting) = &verdict
+        && let (Some(input), Some(Writer { store, lease, .. })) = (shared.restarts(), &hold.0)
+    {
+        return match store.restart(lease, Some(input)).await {
+            Ok(()) => {
+                hold.0 = None;
+                verdict
+            }
+            Err(error) => Verdict::Interrupted(error.into()),
+        };
+    }
     let (ending, mut verdict) = match end::ending::<X, T, E>(&verdict, shared) {
         Ok(None) => return verdict,
         Ok(Some(ending)) => (ending, verdict),
         Err(error) => (end::unkept(&error, shared), Verdict::Panicked(error)),
     };
     let Some(Writer { store, lease, .. }) = &hold.0 else { return verdict };
+    let mut ending = ending;
+    if let Some(retrying) = retry.and_then(|retry| again::next(retry, &ending, shared)) {
+        if let Err(error) = again::count(store, lease, retrying).await {
+            return Verdict::Interrupted(error.into());
+        }
+        ending = Ending { status: Status::Waiting, outcome: None, wake: Some(retrying.until), ..ending };
+        verdict = verdict.retried();
+    }
     let mut finished = store.finish(lease, ending).await;
     if let Err(StoreError::Unstorable { detail }) = &finished {
         let error = RunError::unkept_result::<T>(shared.run_id(), detail);

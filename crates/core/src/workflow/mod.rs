@@ -1,5 +1,6 @@
 //! Workflows: the definition and settings of runs.
 
+mod again;
 mod builder;
 mod end;
 mod execute;

@@ -83,23 +83,25 @@ impl Definition {
             Opened::Refused(refused) => Err(RunError::refused(refused, &run, self.version).into()),
             Opened::Held { lease, now, run: stored } => {
                 let hold = Hold(Some(Writer { store: store.clone(), lease, ttl: self.lease }));
-                self.admitted(run, hold, now, stored, purpose).await.map_err(NotAdmitted::from)
+                let admitted = self.admitted(run, hold, now, stored, purpose).await;
+                // Dropping the lease releases it.
+                admitted.map_err(|(error, _)| error.into())
             }
         }
     }
 
-    /// Admits a run whose lease a claim took.
+    /// Admits a run whose lease a claim took. Returns the lease with the error.
     ///
     /// # Panics
     /// Panics if the workflow has no store.
-    pub(super) async fn admit_held(&self, held: Held, now: Timestamp) -> Result<Admitted, NotAdmitted> {
+    pub(super) async fn admit_held(&self, held: Held, now: Timestamp) -> Result<Admitted, (RunError, Hold)> {
         let Held { lease, run: stored } = held;
         let store = self.store.clone();
         #[expect(clippy::expect_used, reason = "the caller claimed the run from that store")]
         let store = store.expect("a workflow whose runs are claimed has a store");
         let run = lease.run().clone();
         let hold = Hold(Some(Writer { store, lease, ttl: self.lease }));
-        self.admitted(run, hold, now, stored, Purpose::Resume).await.map_err(NotAdmitted::from)
+        self.admitted(run, hold, now, stored, Purpose::Resume).await
     }
 
     /// Creates the request to the store, after a check of its limits.
@@ -132,7 +134,8 @@ impl Definition {
         }
     }
 
-    /// Prepares a run whose lease is held, and migrates its journal to the version of the code.
+    /// Prepares a run whose lease is held, and migrates its journal to the version of the code. Returns the lease with
+    /// an error.
     async fn admitted(
         &self,
         run: RunId,
@@ -140,12 +143,15 @@ impl Definition {
         now: Timestamp,
         stored: StoredRun,
         purpose: Purpose,
-    ) -> Result<Admitted, RunError> {
-        let stored = self.migrated(&run, &hold, stored).await?;
+    ) -> Result<Admitted, (RunError, Hold)> {
+        let stored = match self.migrated(&run, &hold, stored).await {
+            Ok(stored) => stored,
+            Err(error) => return Err((error, hold)),
+        };
         let StoredRun { header, input, mut records, waits } = stored;
         let is_too_late = records.iter().any(|record| record.key == Key::TOO_LATE_TO_CANCEL);
         if purpose == Purpose::Cancel && is_too_late && !header.cancel_requested {
-            return Err(RunError::TooLateToCancel { run: (*run).into() });
+            return Err((RunError::TooLateToCancel { run: (*run).into() }, hold));
         }
         // A run that is opened only for an undo keeps its status until the undo begins.
         let cancelling = purpose == Purpose::Cancel;

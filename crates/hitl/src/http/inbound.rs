@@ -87,8 +87,8 @@ use crate::signature::{IDEMPOTENCY_KEY, hex, random_bytes};
 ///
 /// # Cancel safety
 /// If the client disconnects, the server drops the run. With a store, the recorded steps remain: the next request
-/// with the key resumes the run, and so does an [`AutoResume`](crate::AutoResume) with the workflow and body. A run
-/// without a key has a random run id, so only `AutoResume` resumes it. Without a store, the run is lost.
+/// with the key resumes the run, and so does a worker of `awaitly-engine` that serves the workflow. A run without a key
+/// has a random run id, so only a worker resumes it. Without a store, the run is lost.
 pub struct Inbound<E> {
     workflow: Arc<str>,
     has_store: bool,

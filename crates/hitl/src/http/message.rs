@@ -70,7 +70,7 @@ pub enum Handled {
 /// run from the failed step.
 ///
 /// A run that waits needs no further delivery, even if it waits during an undo or for another run that its body calls:
-/// [`AutoResume`](crate::AutoResume) resumes it when it becomes due.
+/// a worker of `awaitly-engine` resumes it when it becomes due.
 ///
 /// An unreadable message and any other error result in [`Handled::AckWithError`], because another delivery would not help.
 pub struct MessageHandler<E> {

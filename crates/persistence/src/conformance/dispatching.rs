@@ -6,8 +6,9 @@ use std::time::Duration;
 use awaitly_core::dispatch::{Queue, Rate};
 use awaitly_core::journal::{Outcome, Payload, Refused, Status};
 use awaitly_core::store::{
-    Answer, Cancelled, Claim, Claimed, Configure, Dispatch, DueQuery, Ending, Held, Input, Open, Opened, Owner,
-    Pausing, Reschedule, RunId, Start, StoreError, StoredRun, Submit, Submitted, Wait,
+    Answer, Cancelled, Claim, Claimed, Configure, Dispatch, DueQuery, Ending, Held, Input, Open, Opened,
+    Owner, Pausing, Publish, Reschedule, RunId, RunQuery, Start, StoreError, StoredRun, Submit, Submitted,
+    Wait,
 };
 use futures_util::future::join_all;
 
@@ -16,68 +17,68 @@ use super::leases::MINUTE;
 use super::opening::ending;
 use super::{SYNC, ok, run_id, value};
 
-const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
 /// A workflow and a queue of its own, so that other promises can use the store at the same time.
-struct Desk<'a, S> {
-    store: &'a S,
-    name: Arc<str>,
+pub(super) struct Desk<'a, S> {
+    pub(super) store: &'a S,
+    pub(super) name: Arc<str>,
 }
 
 impl<'a, S: Dispatch> Desk<'a, S> {
-    fn new(store: &'a S, name: &str) -> Self {
+    pub(super) fn new(store: &'a S, name: &str) -> Self {
         Self { store, name: format!("{name}-{}", Owner::unique().as_str()).into() }
     }
 
-    fn id(&self, run: &str) -> RunId {
+    pub(super) fn id(&self, run: &str) -> RunId {
         run_id(&format!("{}/{run}", self.name))
     }
 
-    fn queue(&self) -> Queue {
+    pub(super) fn queue(&self) -> Queue {
         Queue::new(Arc::clone(&self.name))
     }
 
-    fn run(&self, run: &str) -> Submit {
+    pub(super) fn run(&self, run: &str) -> Submit {
         Submit::new(self.id(run), Arc::clone(&self.name)).queue(Arc::clone(&self.name))
     }
 
-    async fn submit(&self, batch: impl IntoIterator<Item = Submit>) {
+    pub(super) async fn submit(&self, batch: impl IntoIterator<Item = Submit>) {
         let batch: Vec<_> = batch.into_iter().collect();
         let expected = vec![Ok(Submitted::Queued); batch.len()];
         assert_eq!(ok("submit", self.store.submit(batch).await), expected);
     }
 
-    fn request(&self, limit: usize) -> Claim {
+    pub(super) fn request(&self, limit: usize) -> Claim {
         Claim::new(Owner::unique()).serve(Arc::clone(&self.name), 1).limit(limit)
     }
 
-    async fn claim(&self, limit: usize) -> Claimed {
+    pub(super) async fn claim(&self, limit: usize) -> Claimed {
         ok("claim", self.store.claim(self.request(limit)).await)
     }
 
-    async fn held(&self, limit: usize) -> Vec<Held> {
+    pub(super) async fn held(&self, limit: usize) -> Vec<Held> {
         self.claim(limit).await.runs
     }
 
     /// Claims runs, and returns the part of their ids after the slash.
-    async fn claimed(&self, limit: usize) -> Vec<String> {
+    pub(super) async fn claimed(&self, limit: usize) -> Vec<String> {
         names(&self.held(limit).await)
     }
 
-    async fn finish(&self, held: &Held, status: Status) {
+    pub(super) async fn finish(&self, held: &Held, status: Status) {
         ok("finish", self.store.finish(&held.lease, ending(status)).await);
     }
 
-    async fn set(&self, queue: Queue) {
+    pub(super) async fn set(&self, queue: Queue) {
         ok("configure", self.store.configure(vec![queue], Configure::Set).await);
     }
 
-    async fn stored(&self, run: &str) -> StoredRun {
+    pub(super) async fn stored(&self, run: &str) -> StoredRun {
         ok("load", self.store.load(&self.id(run)).await).expect("the run is stored")
     }
 }
 
-fn names(held: &[Held]) -> Vec<String> {
+pub(super) fn names(held: &[Held]) -> Vec<String> {
     let name = |held: &Held| held.lease.run().rsplit('/').next().unwrap_or_default().to_owned();
     held.iter().map(name).collect()
 }
@@ -111,7 +112,9 @@ pub(super) async fn run_is_submitted_once<S: Dispatch>(store: &S) {
     assert_eq!(results, [Ok(Submitted::Queued), exists(Status::Queued), Ok(Submitted::Queued)]);
     let other = Submit::new(desk.id("a"), "other").input(input("tea"));
     let again = vec![first().priority(7), desk.run("a").input(input("mug")), other, desk.run("c")];
-    let [same, changed, other, new] = &ok("submit", store.submit(again).await)[..] else { panic!("four results") };
+    let [same, changed, other, new] = &ok("submit", store.submit(again).await)[..] else {
+        panic!("four results")
+    };
     assert_eq!((same, changed), (&exists(Status::Queued), &Err(Refused::InputChanged)));
     assert_eq!(other, &Err(Refused::OtherWorkflow { workflow: Arc::clone(&desk.name) }));
     assert_eq!(new, &Ok(Submitted::Queued), "a refused run does not affect the others");
@@ -132,6 +135,9 @@ pub(super) async fn unfit_submission_is_refused_whole<S: Dispatch>(store: &S) {
         desk.run("b").key(long.clone()),
         desk.run("b").input(large),
         desk.run("b").start(late),
+        desk.run("b").tag(""),
+        desk.run("b").tag("x".repeat(Submit::MAX_TAG_BYTES + 1)),
+        (0..=Submit::MOST_TAGS).fold(desk.run("b"), |run, number| run.tag(number.to_string())),
     ] {
         match store.submit(vec![desk.run("a"), unfit]).await {
             Err(StoreError::Unstorable { .. }) => {}
@@ -148,7 +154,9 @@ pub(super) async fn claimed_run_is_held_and_running<S: Dispatch>(store: &S) {
     desk.submit([desk.run("a").input(input.clone())]).await;
     let claim = Claim::new(Owner::unique()).serve(Arc::clone(&desk.name), 7).ttl(MINUTE);
     let claimed = ok("claim", store.claim(claim).await);
-    let [Held { lease, run }] = &claimed.runs[..] else { panic!("expected one run, found {:?}", claimed.runs) };
+    let [Held { lease, run }] = &claimed.runs[..] else {
+        panic!("expected one run, found {:?}", claimed.runs)
+    };
     assert_eq!((run.header.status, run.header.version), (Status::Running, 7));
     assert_eq!((run.header.changed, &run.input), (claimed.now, &Some(input.payload)));
     assert_eq!(desk.stored("a").await, *run);
@@ -177,7 +185,8 @@ pub(super) async fn claim_takes_only_served_workflows<S: Dispatch>(store: &S) {
     let two = desk.claim(2).await;
     assert_eq!((two.runs.len(), two.next), (2, Some(two.now)), "three more are due");
     assert_eq!(desk.claimed(9).await, ["2", "3", "4"]);
-    let claim = Claim::new(Owner::unique()).serve(Arc::clone(&desk.name), 1).serve(Arc::clone(&other.name), 3);
+    let claim =
+        Claim::new(Owner::unique()).serve(Arc::clone(&desk.name), 1).serve(Arc::clone(&other.name), 3);
     let newer = ok("claim", store.claim(claim).await).runs;
     assert_eq!(names(&newer), ["x"]);
     store.release(&newer[0].lease);
@@ -267,7 +276,8 @@ pub(super) async fn every_due_run_is_claimed<S: Dispatch>(store: &S) {
 pub(super) async fn late_run_is_cancelled_instead_of_started<S: Dispatch>(store: &S) {
     let desk = Desk::new(store, "late");
     let now = ok("now", store.now().await);
-    desk.submit([desk.run("late").start_by(now.before(HOUR)), desk.run("in time").start_by(now.after(HOUR))]).await;
+    desk.submit([desk.run("late").start_by(now.before(HOUR)), desk.run("in time").start_by(now.after(HOUR))])
+        .await;
     let held = desk.held(9).await;
     assert_eq!(names(&held), ["in time"]);
     let header = desk.stored("late").await.header;
@@ -333,7 +343,11 @@ pub(super) async fn limit_per_key_passes_over_full_keys<S: Dispatch>(store: &S) 
     desk.finish(&held[1], Status::Completed).await;
     assert_eq!(desk.claimed(9).await, ["bob 1"]);
     desk.set(desk.queue()).await;
-    assert_eq!(desk.claimed(9).await, ["ann 2"], "a queue without limits starts the runs that a limit held back");
+    assert_eq!(
+        desk.claimed(9).await,
+        ["ann 2"],
+        "a queue without limits starts the runs that a limit held back"
+    );
 }
 
 /// A rate spreads the starts, and the claim returns the time of the next one.
@@ -362,7 +376,8 @@ pub(super) async fn keys_of_fair_queue_take_turns<S: Dispatch>(store: &S) {
     // A key that comes later does not catch up on turns that it did not use.
     desk.submit((0..3).map(|number| desk.run(&format!("eve {number}")).key("eve"))).await;
     let rest = desk.claimed(9).await;
-    let place = |name: &str| rest.iter().position(|run| run == name).unwrap_or_else(|| panic!("{name}: {rest:?}"));
+    let place =
+        |name: &str| rest.iter().position(|run| run == name).unwrap_or_else(|| panic!("{name}: {rest:?}"));
     assert!(place("eve 0") <= 2 && place("eve 2") >= 4, "{rest:?}");
     assert!(place("eve 0") < place("eve 1") && place("ann 2") < place("ann 3"), "{rest:?}");
     assert_eq!(rest.len(), 6);
@@ -394,7 +409,8 @@ pub(super) async fn paused_queue_and_paused_run_start_nothing<S: Dispatch>(store
     assert!(paused.runs.is_empty());
     assert_ne!(paused.next, Some(paused.now), "another claim would find nothing");
     let states = ok("queues", store.queues().await);
-    let state = states.iter().find(|state| state.settings.name == desk.name).expect("a paused queue is listed");
+    let state =
+        states.iter().find(|state| state.settings.name == desk.name).expect("a paused queue is listed");
     assert_eq!((state.paused, &state.settings), (true, &desk.queue()));
 
     let runs = || vec![desk.id("a"), desk.id("missing")];
@@ -525,16 +541,132 @@ pub(super) async fn submission_wakes_listeners<S: Dispatch>(store: &S) {
     super::waiting::told(&mut wakes, "a new priority").await;
 }
 
+/// Runs are found by their tags and by their queue.
+pub(super) async fn runs_are_found_by_tag_and_queue<S: Dispatch>(store: &S) {
+    let desk = Desk::new(store, "tags");
+    let (red, both) = (format!("{}-red", desk.name), format!("{}-\0 both", desk.name));
+    desk.submit([
+        desk.run("a").tag(red.clone()).tag(both.clone()).tag(both.clone()),
+        desk.run("b").tag(both.clone()),
+        desk.run("c"),
+    ])
+    .await;
+    let found = async |query: RunQuery| {
+        let page = ok("list", store.list(query).await).items.into_iter();
+        page.map(|run| run.run.rsplit('/').next().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(found(RunQuery::new().tag(both.clone())).await, ["b", "a"]);
+    assert_eq!(found(RunQuery::new().tag(red.clone()).status(Status::Queued)).await, ["a"]);
+    assert_eq!(found(RunQuery::new().tag(both.clone()).status(Status::Completed)).await, [] as [&str; 0]);
+    assert_eq!(found(RunQuery::new().queue(Arc::clone(&desk.name))).await, ["c", "b", "a"]);
+    let held = desk.held(1).await;
+    desk.finish(&held[0], Status::Completed).await;
+    let page = ok("list", store.list(RunQuery::new().tag(red.clone())).await);
+    let tags: Vec<_> = page.items[0].tags.iter().map(|tag| &**tag).collect();
+    assert_eq!((tags, page.items[0].status), (vec![&*red, &*both], Status::Completed));
+    let one = ok("list", store.list(RunQuery::new().tag(both.clone()).limit(1)).await);
+    let rest =
+        one.next.map(|next| RunQuery::new().tag(both.clone()).after(next)).expect("there is a second page");
+    assert_eq!(found(rest).await, ["a"]);
+}
+
+/// A queue contains at most one queued run with a deduplication key. The second submission changes nothing, or replaces
+/// the input and the start.
+pub(super) async fn deduplication_key_is_queued_once<S: Dispatch>(store: &S) {
+    let desk = Desk::new(store, "unique");
+    let input = |text: &str| Input::of(text).expect("text has a JSON form");
+    let submit = async |submit: Submit| ok("submit", store.submit(vec![submit]).await).remove(0);
+    let duplicate = |run: &str| Ok(Submitted::Duplicate(desk.id(run)));
+    let first = || desk.run("a").input(input("one")).deduplicate("key \0");
+    assert_eq!(submit(first()).await, Ok(Submitted::Queued));
+    assert_eq!(submit(first()).await, Ok(Submitted::Exists(Status::Queued)), "the run id comes first");
+    assert_eq!(submit(desk.run("b").input(input("two")).deduplicate("key \0")).await, duplicate("a"));
+    let elsewhere = desk.run("c").queue(format!("{}-other", desk.name)).deduplicate("key \0");
+    assert_eq!(submit(elsewhere).await, Ok(Submitted::Queued), "each queue has its own keys");
+    assert_eq!(desk.stored("a").await.input, Some(input("one").payload));
+    let later = desk.run("d").input(input("three")).debounce("key \0").start(Start::In(HOUR));
+    assert_eq!(submit(later).await, duplicate("a"));
+    let stored = desk.stored("a").await;
+    assert_eq!(
+        (stored.input, stored.header.input),
+        (Some(input("three").payload), Some(input("three").fingerprint))
+    );
+    assert!(stored.header.wake.is_some_and(|wake| wake > stored.header.created.after(MINUTE)));
+    let both = vec![
+        desk.run("e").deduplicate("twice"),
+        desk.run("f").deduplicate("twice"),
+        desk.run("g").deduplicate("key \0").input(input("four")),
+    ];
+    let both = ok("submit", store.submit(both).await);
+    assert_eq!(both, [Ok(Submitted::Queued), duplicate("e"), duplicate("a")]);
+    let now = desk.run("h").input(input("three")).debounce("key \0");
+    assert_eq!(submit(now).await, duplicate("a"));
+    let mut claimed = desk.claimed(9).await;
+    claimed.sort();
+    assert_eq!(claimed, ["a", "c", "e"]);
+    assert_eq!(
+        submit(desk.run("i").deduplicate("key \0")).await,
+        Ok(Submitted::Queued),
+        "the other one has begun"
+    );
+    let at_once = (0..8).map(|number| submit(desk.run(&format!("many {number}")).deduplicate("many")));
+    let at_once = join_all(at_once).await;
+    let queued = at_once.iter().filter(|one| **one == Ok(Submitted::Queued)).count();
+    assert_eq!(queued, 1, "{at_once:?}");
+}
+
+/// A run that starts again is queued with its new input, and has neither records nor waiting entries nor streams.
+pub(super) async fn restarted_run_begins_with_a_fresh_journal<S: Dispatch>(store: &S) {
+    let desk = Desk::new(store, "restarted");
+    let input = |text: &str| Input::of(text).expect("text has a JSON form");
+    desk.submit([desk.run("a").input(input("one")).priority(5).key("ann").tag("loop")]).await;
+    let before = desk.held(1).await.remove(0);
+    ok("append", store.append(&before.lease, value("charge", "1"), SYNC).await);
+    let token = format!("{}-manager", desk.name).into();
+    let request = Payload::encode("may I?").expect("text has a JSON form");
+    ok(
+        "wait",
+        store.wait(&before.lease, Wait { key: "manager".into(), token, request, expires_in: None }).await,
+    );
+    let item = Publish::item("log", 0, Payload::encode("begun").expect("text has a JSON form"));
+    let progress = Publish::value("progress", Payload::encode("0.5").expect("text has a JSON form"));
+    ok("publish", store.publish(&before.lease, vec![item.clone(), progress]).await);
+    ok("restart", store.restart(&before.lease, Some(input("two"))).await);
+    let again = store.restart(&before.lease, None).await;
+    assert!(matches!(again, Err(StoreError::LeaseLost { .. })), "{again:?}");
+    let StoredRun { header, input: stored, records, waits } = desk.stored("a").await;
+    assert_eq!(
+        (header.status, header.version, header.input),
+        (Status::Queued, 0, Some(input("two").fingerprint))
+    );
+    assert_eq!((stored, records.len(), waits.len()), (Some(input("two").payload), 0, 0));
+    assert_eq!((header.place.priority, header.place.key.as_deref(), header.tags.len()), (5, Some("ann"), 1));
+    assert_eq!(header.created, before.run.header.created);
+    let stream = ok("stream", store.stream(&desk.id("a"), "log".into(), 0, 9).await).expect("the run exists");
+    assert!(stream.items.is_empty());
+    assert!(ok("published", store.published(&desk.id("a"), "progress".into()).await).is_some());
+    let held = desk.held(1).await.remove(0);
+    assert_eq!((held.run.records.len(), held.run.header.status), (0, Status::Running));
+    ok("append", store.append(&held.lease, value("charge", "2"), SYNC).await);
+    ok("publish", store.publish(&held.lease, vec![item]).await);
+    ok("restart", store.restart(&held.lease, None).await);
+    assert_eq!(
+        desk.stored("a").await.input,
+        Some(input("two").payload),
+        "without a new input, the run keeps its own"
+    );
+}
+
 /// A queued run that is imported keeps its place, and is claimed there.
 pub(super) async fn imported_run_keeps_its_place<S: Dispatch>(store: &S) {
     let desk = Desk::new(store, "imported");
     desk.submit([desk.run("a").key("ann").priority(9)]).await;
     ok("pause", store.pause(vec![desk.id("a")], Pausing::Pause).await);
     let mut stored = desk.stored("a").await;
-    assert_eq!(ok("import", store.import(desk.id("paused"), stored.clone()).await), true);
+    assert!(ok("import", store.import(desk.id("paused"), stored.clone()).await));
     assert_eq!(desk.stored("paused").await, stored);
     (stored.header.paused, stored.header.crashes) = (false, 4);
-    assert_eq!(ok("import", store.import(desk.id("b"), stored.clone()).await), true);
+    assert!(ok("import", store.import(desk.id("b"), stored.clone()).await));
     assert_eq!(desk.stored("b").await, stored);
     assert_eq!(desk.claimed(9).await, ["b"]);
 }

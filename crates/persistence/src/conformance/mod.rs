@@ -55,6 +55,7 @@
 mod closing;
 mod concurrency;
 mod dispatching;
+mod exchanging;
 mod leases;
 mod opening;
 mod operating;
@@ -63,13 +64,14 @@ mod waiting;
 
 use awaitly_core::journal::{Contents, Key, Kind, Outcome, Payload, Record};
 use awaitly_core::store::{
-    Dispatch, Durability, Ending, Lease, Open, Opened, Operate, Owner, Page, Rewrite, RunId, Store, StoreError,
-    StoredRun,
+    Dispatch, Durability, Ending, Lease, Open, Opened, Operate, Owner, Page, Rewrite, RunId, Store,
+    StoreError, StoredRun,
 };
 
 use closing::*;
 use concurrency::*;
 use dispatching::*;
+use exchanging::*;
 use leases::*;
 use opening::*;
 use operating::*;
@@ -310,6 +312,16 @@ macro_rules! __every_dispatch_promise {
                 leases_of_dropped_claim_are_given_back
                 submission_wakes_listeners
                 imported_run_keeps_its_place
+                runs_are_found_by_tag_and_queue
+                deduplication_key_is_queued_once
+                restarted_run_begins_with_a_fresh_journal
+                messages_are_received_in_order_and_once
+                message_is_sent_once_and_only_to_open_runs
+                message_wakes_a_waiting_run
+                of_many_messages_at_once_each_is_received_once
+                child_answers_its_parent
+                published_values_are_read_by_others
+                schedules_change_if_they_are_as_known
             ]
             $(, $with)?
         }

@@ -1,12 +1,17 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use awaitly_core::journal::{
-    Asked, Header, Key, Opening, Outcome, Payload, Record, Settling, Timestamp, Unanswered, WaitEntry, admit, settle,
+    Asked, Header, Key, Opening, Outcome, Payload, Record, Settling, Status, Timestamp, Unanswered,
+    WaitEntry, admit, settle,
 };
-use awaitly_core::store::{DeleteIf, Held, Lease, OnRecorded, Open, Opened, RunId, StoreError, StoredRun};
+use awaitly_core::store::{
+    DeleteIf, Held, Lease, OnRecorded, Open, Opened, RunId, StoreError, StoredRun, StoredSchedule,
+};
 use foldhash::fast::RandomState;
 
+use super::post::Post;
 use super::queues::{Listed, Queues};
 
 #[derive(Default)]
@@ -19,6 +24,7 @@ pub(super) struct Journals {
     /// The runs in the order in which they began; `None` for a deleted run.
     pub(super) runs: Vec<Option<Journal>>,
     pub(super) queues: Queues,
+    pub(super) schedules: BTreeMap<Arc<str>, StoredSchedule>,
 }
 
 pub(super) struct Journal {
@@ -36,6 +42,8 @@ pub(super) struct Journal {
     pub(super) has_progressed: bool,
     /// The place in the lists of [`Queues`].
     pub(super) listed: Listed,
+    /// `None` if the run has no mail and has published no value.
+    pub(super) post: Option<Box<Post>>,
 }
 
 impl Journals {
@@ -117,8 +125,8 @@ impl Journal {
     /// Creates a journal without records, whose lease is free.
     pub(super) fn new(run: RunId, header: Header, input: Option<Payload>) -> Self {
         let (records, keys, waits) = (Vec::new(), HashSet::default(), BTreeMap::new());
-        let (token, held_until, has_progressed, listed) = (0, None, false, Listed::Nowhere);
-        Self { run, header, input, records, keys, waits, token, held_until, has_progressed, listed }
+        let (token, held_until, has_progressed, listed, post) = (0, None, false, Listed::Nowhere, None);
+        Self { run, header, input, records, keys, waits, token, held_until, has_progressed, listed, post }
     }
 
     /// Returns the remaining time of the lease, if an owner holds it.
@@ -172,6 +180,21 @@ impl Journal {
         }
         self.records.push(record);
         self.has_progressed = true;
+        Ok(())
+    }
+
+    /// Records an answer, if the entry under its key may be answered. A waiting run is due then.
+    pub(super) fn answer(
+        &mut self,
+        record: Record,
+        token: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), Unanswered> {
+        self.settle(&record.key, Settling::Answer, token, now)?;
+        self.put_answer(record);
+        if self.header.status == Status::Waiting {
+            self.header.wake = Some(now);
+        }
         Ok(())
     }
 

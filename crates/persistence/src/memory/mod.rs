@@ -1,4 +1,5 @@
 mod journals;
+mod post;
 mod queues;
 mod transaction;
 
@@ -9,12 +10,14 @@ use std::time::{Duration, SystemTime};
 
 use awaitly_core::dispatch::Queue;
 use awaitly_core::journal::{
-    Contents, Header, Key, Outcome, Record, Refused, Settling, Status, Timestamp, Unanswered,
+    Contents, Header, Key, Outcome, Payload, Record, Refused, Settling, Status, Timestamp, Unanswered,
 };
 use awaitly_core::store::{
-    Answer, Bell, Cancelled, Cancelling, Claim, Claimed, Configure, DeleteIf, Dispatch, Due, DueQuery, Durability,
-    Ending, Lease, OnRecorded, Open, Opened, Operate, Page, Pausing, QueueState, Renewed, Reschedule, Rewrite, RunId,
-    RunQuery, RunSummary, Store, StoreError, StoredRun, Submit, Submitted, Wait, WaitQuery, Waiting, Wakes,
+    Answer, Bell, Cancelled, Cancelling, Claim, Claimed, Configure, DeleteIf, Dispatch, Due, DueQuery,
+    Durability, Ending, Input, Lease, Message, OnRecorded, Open, Opened, Operate, Page, Pausing, Publish,
+    PutSchedule, QueueState, Renewed, Reschedule, Rewrite, RunId, RunQuery, RunSummary, ScheduleQuery, Store,
+    StoreError, StoredRun, StoredSchedule, StreamPart, Submit, Submitted, Unsent, Wait, WaitQuery, Waiting,
+    Wakes,
 };
 use tokio::time::Instant;
 
@@ -148,6 +151,7 @@ impl MemoryStore {
             _ => {}
         }
         journals.list(slot, now);
+        journals.report_of(slot, now);
         drop(journals);
         self.0.bell.ring();
         Ok(cancelled)
@@ -239,11 +243,21 @@ impl Store for MemoryStore {
         let now = self.now();
         let mut journals = self.lock()?;
         let journal = journals.held(lease)?;
-        let answered = ending.waits_on.iter().any(|key| journal.keys.contains(key));
+        let waits_on = &ending.waits_on;
+        let answered = waits_on.iter().any(|key| journal.keys.contains(key))
+            || !waits_on.is_empty() && journal.has_new_mail();
         journal.header.end(ending, answered, now);
         journal.held_until = None;
         journals.list(slot(lease), now);
+        journals.report(lease, now);
         drop(journals);
+        self.0.bell.ring();
+        Ok(())
+    }
+
+    async fn restart(&self, lease: &Lease, input: Option<Input>) -> Result<(), StoreError> {
+        let now = self.now();
+        self.lock()?.restart(lease, input, now)?;
         self.0.bell.ring();
         Ok(())
     }
@@ -326,12 +340,9 @@ impl Operate for MemoryStore {
         let Some((slot, journal)) = journals.find_mut(&run) else {
             return Ok(Err(Unanswered::NoSuchRun));
         };
-        if let Err(refused) = journal.settle(&key, Settling::Answer, token.as_deref(), now) {
+        let record = Record { key, outcome, input: None };
+        if let Err(refused) = journal.answer(record, token.as_deref(), now) {
             return Ok(Err(refused));
-        }
-        journal.put_answer(Record { key, outcome, input: None });
-        if journal.header.status == Status::Waiting {
-            journal.header.wake = Some(now);
         }
         journals.list(slot, now);
         drop(journals);
@@ -395,6 +406,65 @@ impl Dispatch for MemoryStore {
         Ok(self.lock()?.claim(&claim, self.now(), until))
     }
 
+    async fn headers(&self, runs: Vec<RunId>) -> Result<Vec<Option<Header>>, StoreError> {
+        let journals = self.lock()?;
+        let header = |run| journals.find(run).map(|(_, journal)| journal.header.clone());
+        Ok(runs.iter().map(header).collect())
+    }
+
+    async fn send(&self, messages: Vec<Message>) -> Result<Vec<Result<(), Unsent>>, StoreError> {
+        limits::queues(messages.iter().map(|message| &*message.mailbox))?;
+        let now = self.now();
+        let mut journals = self.lock()?;
+        let sent = messages.into_iter().map(|message| journals.send(message, now)).collect();
+        drop(journals);
+        self.0.bell.ring();
+        Ok(sent)
+    }
+
+    async fn receive(
+        &self,
+        lease: &Lease,
+        mailbox: Arc<str>,
+        key: Key,
+    ) -> Result<Option<Outcome>, StoreError> {
+        self.lock()?.receive(lease, &mailbox, key)
+    }
+
+    async fn publish(&self, lease: &Lease, published: Vec<Publish>) -> Result<(), StoreError> {
+        limits::published(&published)?;
+        self.lock()?.publish(lease, published)?;
+        self.0.bell.ring();
+        Ok(())
+    }
+
+    async fn published(&self, run: &RunId, name: Arc<str>) -> Result<Option<Payload>, StoreError> {
+        Ok(self.lock()?.published(run, &name))
+    }
+
+    async fn stream(
+        &self,
+        run: &RunId,
+        stream: Arc<str>,
+        from: u64,
+        limit: usize,
+    ) -> Result<Option<StreamPart>, StoreError> {
+        Ok(self.lock()?.stream(run, &stream, from, limit))
+    }
+
+    async fn schedules(&self, query: ScheduleQuery) -> Result<Vec<StoredSchedule>, StoreError> {
+        Ok(self.lock()?.schedules(&query))
+    }
+
+    async fn put_schedules(&self, changes: Vec<PutSchedule>) -> Result<Vec<bool>, StoreError> {
+        limits::schedules(&changes)?;
+        let mut journals = self.lock()?;
+        let made = changes.into_iter().map(|change| journals.put_schedule(change)).collect();
+        drop(journals);
+        self.0.bell.ring();
+        Ok(made)
+    }
+
     async fn configure(&self, queues: Vec<Queue>, configure: Configure) -> Result<(), StoreError> {
         limits::queues(queues.iter().map(|queue| &*queue.name))?;
         let mut journals = self.lock()?;
@@ -447,4 +517,3 @@ impl fmt::Debug for MemoryStore {
         f.debug_struct("MemoryStore").field("runs", &self.journals().slots.len()).finish_non_exhaustive()
     }
 }
-

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use awaitly_core::dispatch::{Allowance, Fairness, Pace, Place, Queue};
 use awaitly_core::journal::{Header, Refused, Timestamp};
 use awaitly_core::store::{
-    Claim, Claimed, Configure, Ending, Held, Pausing, QueueState, Reschedule, RunId, Submit, Submitted,
+    Claim, Claimed, Configure, Ending, Held, Input, Lease, Pausing, QueueState, Reschedule, RunId,
+    StoreError, Submit, Submitted,
 };
 use foldhash::fast::RandomState;
 
 use super::journals::{Journal, Journals};
+use super::slot;
 
 /// The runs of one workflow in one queue.
 type Lane = (Arc<str>, Arc<str>);
@@ -41,6 +43,8 @@ pub(super) struct Queues {
     later: BTreeSet<(Timestamp, usize)>,
     /// The runs with a lease, by queue.
     held: HashMap<Arc<str>, HashSet<usize>, RandomState>,
+    /// The queued runs with a deduplication key, by queue and key.
+    unique: HashMap<(Arc<str>, Arc<str>), usize, RandomState>,
     states: BTreeMap<Arc<str>, State>,
     /// The number of claims so far, so that each claim begins with another queue.
     claims: usize,
@@ -144,25 +148,83 @@ impl Journals {
         self.queues.remove(slot, &journal.listed);
         self.queues.insert(slot, &listed);
         journal.listed = listed;
-        self.queues.hold(slot, &journal.header.place.queue, journal.held_until.is_some());
+        let place = &journal.header.place;
+        self.queues.hold(slot, &place.queue, journal.held_until.is_some());
+        if let Some(key) = &place.unique {
+            let key = (Arc::clone(&place.queue), Arc::clone(key));
+            if !journal.header.has_begun() {
+                self.queues.unique.insert(key, slot);
+            } else if self.queues.unique.get(&key) == Some(&slot) {
+                self.queues.unique.remove(&key);
+            }
+        }
     }
 
     /// Removes the run in `slot` from all lists, before it is deleted or moved to another queue.
     pub(super) fn unlist(&mut self, slot: usize) {
         let Some(journal) = self.runs.get_mut(slot).and_then(Option::as_mut) else { return };
         self.queues.remove(slot, &std::mem::take(&mut journal.listed));
-        self.queues.hold(slot, &journal.header.place.queue, false);
+        let place = &journal.header.place;
+        self.queues.hold(slot, &place.queue, false);
+        if let Some(key) = &place.unique {
+            self.queues.unique.remove(&(Arc::clone(&place.queue), Arc::clone(key)));
+        }
     }
 
     pub(super) fn submit(&mut self, submit: Submit, now: Timestamp) -> Result<Submitted, Refused> {
         if let Some((_, journal)) = self.find(&submit.run) {
             return submit.matches(&journal.header);
         }
+        if let Some(found) = self.duplicate(&submit, now) {
+            return Ok(Submitted::Duplicate(found));
+        }
         let place = self.queues.place(submit.place(now));
         let header = submit.header(place, now);
         let slot = self.add(Journal::new(submit.run, header, submit.input.map(|input| input.payload)));
         self.list(slot, now);
         Ok(Submitted::Queued)
+    }
+
+    /// Returns the queued run with the deduplication key of a submission, if there is one, and gives it the new input and
+    /// start if the submission replaces them.
+    fn duplicate(&mut self, submit: &Submit, now: Timestamp) -> Option<RunId> {
+        let unique = submit.unique.as_ref()?;
+        let key = (Arc::clone(&submit.queue), Arc::clone(&unique.key));
+        let slot = *self.queues.unique.get(&key)?;
+        let journal = self.runs.get_mut(slot)?.as_mut()?;
+        let run = journal.run.clone();
+        if unique.replaces && journal.lease(now).is_none() && journal.header.workflow == submit.workflow {
+            journal.header.input = submit.input.as_ref().map(|input| input.fingerprint);
+            journal.input = submit.input.as_ref().map(|input| input.payload.clone());
+            let change = Reschedule::new().start(submit.start);
+            self.reschedule(&run, &change, now);
+        }
+        Some(run)
+    }
+
+    /// Starts a run again. Its lease is released.
+    pub(super) fn restart(
+        &mut self,
+        lease: &Lease,
+        input: Option<Input>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let place = self.held(lease)?.header.place.again(now);
+        let place = self.queues.place(place);
+        let journal = self.held(lease)?;
+        journal.header.restart(place, now);
+        if let Some(Input { payload, fingerprint }) = input {
+            (journal.header.input, journal.input) = (Some(fingerprint), Some(payload));
+        }
+        journal.records.clear();
+        journal.keys.clear();
+        journal.waits.clear();
+        journal.held_until = None;
+        if let Some(post) = &mut journal.post {
+            post.clear_streams();
+        }
+        self.list(slot(lease), now);
+        Ok(())
     }
 
     pub(super) fn claim(&mut self, claim: &Claim, now: Timestamp, until: Timestamp) -> Claimed {
@@ -199,7 +261,8 @@ impl Journals {
             }
         }
         let next = earlier(next, self.queues.later.first().map(|(due, _)| *due));
-        Claimed { runs, now, next }
+        let schedule = self.schedules.values().filter_map(|schedule| schedule.due).min();
+        Claimed { runs, now, next, schedule }
     }
 
     /// Returns the queues with due runs of the served workflows.
@@ -274,7 +337,9 @@ impl Journals {
             } else if !journal.header.has_begun() && place.is_too_late(now) {
                 journal.header.end(Ending::too_late(), false, now);
                 self.list(slot, now);
-            } else if visit.allowance.as_mut().is_some_and(|allowance| !allowance.admit(place.key.as_deref())) {
+                self.report_of(slot, now);
+            } else if visit.allowance.as_mut().is_some_and(|allowance| !allowance.admit(place.key.as_deref()))
+            {
                 let listed =
                     Listed::Behind(Arc::clone(&place.queue), place.key.clone().unwrap_or_default(), rank);
                 self.queues.remove(slot, &journal.listed);
@@ -331,7 +396,8 @@ impl Journals {
 
     pub(super) fn reschedule(&mut self, run: &RunId, change: &Reschedule, now: Timestamp) -> bool {
         let found = self.find_mut(run);
-        let Some((slot, _)) = found.filter(|(_, one)| one.lease(now).is_none() && !one.header.has_begun()) else {
+        let Some((slot, _)) = found.filter(|(_, one)| one.lease(now).is_none() && !one.header.has_begun())
+        else {
             return false;
         };
         self.unlist(slot);

@@ -10,12 +10,13 @@ use super::error::Unwritable;
 /// A separate connection beside the pool: its writes never wait for queries on the pool.
 pub(super) struct Link {
     options: Arc<PgConnectOptions>,
+    planner: Planner,
     connection: Option<PgConnection>,
 }
 
 impl Link {
-    pub(super) const fn new(options: Arc<PgConnectOptions>) -> Self {
-        Self { options, connection: None }
+    pub(super) const fn new(options: Arc<PgConnectOptions>, planner: Planner) -> Self {
+        Self { options, planner, connection: None }
     }
 
     /// Returns the connection, and restores it if it was lost.
@@ -26,11 +27,18 @@ impl Link {
             durable(&mut connection).await?;
             // The lane repeats a few statements; planning them each time would cost a third of a step.
             sqlx::query("SET plan_cache_mode = force_generic_plan").execute(&mut connection).await?;
+            if self.planner == Planner::FollowsIndexes {
+                sqlx::raw_sql(FOLLOW_INDEXES).execute(&mut connection).await?;
+            }
             // One row that another session keeps locked must not stop all runs of the process.
             sqlx::query("SET lock_timeout = '2s'").execute(&mut connection).await?;
             self.connection = Some(connection);
         }
         self.connection.as_mut().ok_or(Error::WorkerCrashed)
+    }
+
+    pub(super) const fn options(&self) -> &Arc<PgConnectOptions> {
+        &self.options
     }
 
     pub(super) fn lost(&mut self) {
@@ -44,6 +52,19 @@ impl Link {
         }
     }
 }
+
+/// The way in which the server plans the statements of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Planner {
+    /// By its statistics.
+    Usual,
+    /// By indexes only. Each statement of a claim looks at few rows of tables that grow and shrink fast. Statistics of
+    /// another moment, or none, would make the server read a whole table, or sort it.
+    FollowsIndexes,
+}
+
+const FOLLOW_INDEXES: &str = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_sort = off; \
+     SET enable_bitmapscan = off; SET enable_seqscan = off; SET enable_material = off; SET jit = off";
 
 /// Makes commits wait for the disk if the server's setting does not. A stricter setting stays.
 async fn durable(connection: &mut PgConnection) -> Result<(), Error> {

@@ -1,9 +1,11 @@
 //! A store in PostgreSQL.
 
+mod dispatch;
 mod error;
 mod insist;
 mod lane;
 mod link;
+mod list;
 mod open;
 mod operate;
 mod options;
@@ -26,15 +28,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use awaitly_core::store::{Bell, StoreError};
-use futures_util::future::join;
+use futures_util::future::{join, join3};
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgPool};
 
 use crate::calls::Calls;
 use crate::group::{Sender, queue};
+use dispatch::Vacuum;
 use error::{store_error, unwritable};
 use lane::{HeldUp, Lane, Op, Releasing, Turns, Unflushed};
-use link::{Link, writable};
+use link::{Link, Planner, writable};
 use pool::{Connection, Length, Pool};
 use schema::{Failure, Schema};
 use statements::Statements;
@@ -45,7 +48,8 @@ use wakes::Listening;
 /// The statements need PostgreSQL 12 or newer (`AS MATERIALIZED`, `plan_cache_mode`); the store is tested only with 15.
 ///
 /// The store uses the application's pool or a pool of its own. For the frequent operations of runs it opens two more
-/// connections, so that records never wait for queries on the pool. A clone is a handle to one store. After the last
+/// connections, so that records never wait for queries on the pool. The first claim opens a third one, and the first
+/// submission a fourth one. A clone is a handle to one store. After the last
 /// handle is dropped, queued writes are still carried out in the background; [`close`](Self::close) waits for them.
 ///
 /// # Durability
@@ -75,13 +79,26 @@ use wakes::Listening;
 /// store refuses the writes of an owner that was frozen and replaced. One statement renews all leases of a process
 /// that need a renewal.
 ///
+/// # Queues
+/// A submission is one statement and one commit that waits for the disk; concurrent submissions share them. A claim takes
+/// two statements for all queues without limits, and a short transaction for each queue with due runs that has limits or is
+/// fair. One row of `queues` is locked during such a transaction, so claims of one such queue follow each other. Neither a
+/// claim nor the completion of a claimed run changes an index of the table of runs, whose pages have room for that.
+///
+/// The table `ready` has a row for each due run, which a claim deletes. A claim becomes slower if many deleted rows have not
+/// been vacuumed. The store sets the table's options so that autovacuum looks after it early. A process that claims many
+/// runs also vacuums it itself, if its role owns the table.
+///
+/// All processes that use a schema need a version of this library that knows queues: while an older version is connected,
+/// do not open the store with a newer one.
+///
 /// # When the server goes away
 /// The store repeats a write until [`patience`](PostgresOptions::patience) ends, by default after 30 seconds. The write
 /// then fails with [`StoreError::Unavailable`], which interrupts its run; the run can be resumed later. If a connection
 /// is silent for a third of that time, the store closes it and the idle connections of the pool, and tries a new
 /// connection. If a connection was cut between a commit and its answer, the store looks for the write before it repeats
 /// the write, so no write is stored twice. The store does not repeat the operators' calls `answer`, `cancel`,
-/// `delete` and `import` if they may have happened: they return [`StoreError::Unavailable`].
+/// `delete`, `import`, `pause` and `reschedule` if they may have happened: they return [`StoreError::Unavailable`].
 ///
 /// # Tables
 /// The tables are in a separate schema, `awaitly` unless [`schema`](PostgresOptions::schema) sets another. The store
@@ -120,6 +137,9 @@ struct Shared {
     unflushed: Unflushed,
     /// The lane for beginnings and endings of runs, and for leases.
     turns: Arc<Turns>,
+    /// The lane for claims, and the lane for submissions. Each connects with its first operation.
+    claims: Sender<Op>,
+    submissions: Sender<Op>,
     channel: Arc<str>,
     bell: Bell,
     listening: Listening,
@@ -192,11 +212,11 @@ impl PostgresStore {
         let durability = pool.insist(pool.patience(), Length::Long, prepare).await?;
         let (statements, bell) = (Arc::new(Statements::new(&schema)), Bell::new());
         let (channel, releasing) = (Arc::<str>::from(schema.channel()), Releasing::default());
-        let lane = |unflushed| {
+        let lane = |unflushed, planner| {
             let (sender, ops) = queue(options.queue);
             let lane = Lane {
                 ops,
-                link: Link::new(pool.connect_options()),
+                link: Link::new(pool.connect_options(), planner),
                 statements: Arc::clone(&statements),
                 patience: options.patience,
                 bell: bell.clone(),
@@ -204,12 +224,17 @@ impl PostgresStore {
                 releasing: releasing.clone(),
                 held_up: HeldUp::default(),
                 unflushed,
+                claims: 0,
+                vacuum: Vacuum::default(),
             };
             tokio::spawn(lane.run());
             sender
         };
         let unflushed = Unflushed::default();
-        let (appends, turns) = (lane(unflushed.clone()), lane(Unflushed::default()));
+        let (appends, turns) =
+            (lane(unflushed.clone(), Planner::Usual), lane(Unflushed::default(), Planner::Usual));
+        let claims = lane(Unflushed::default(), Planner::FollowsIndexes);
+        let submissions = lane(Unflushed::default(), Planner::Usual);
         let turns = Arc::new(Turns { ops: turns, patience: options.patience, releasing });
         tracing::info!(schema = schema.name(), durability, "opened a store of journals");
         Ok(Self(Arc::new(Shared {
@@ -219,6 +244,8 @@ impl PostgresStore {
             appends,
             unflushed,
             turns,
+            claims,
+            submissions,
             channel,
             bell,
             listening: Listening::default(),
@@ -241,9 +268,11 @@ impl PostgresStore {
     pub async fn close(self) -> Result<(), StoreError> {
         self.0.bell.end();
         // All of them close at the first poll.
-        let (calls, lanes) = (self.0.calls.close(), join(self.0.appends.close(), self.0.turns.ops.close()));
-        let ((), (appends, turns)) = join(calls, lanes).await;
-        appends.and(turns)?;
+        // The lane for leases ends last, because claims release leases through it.
+        let others = join3(self.0.appends.close(), self.0.claims.close(), self.0.submissions.close());
+        let lanes = join(others, self.0.turns.ops.close());
+        let ((), ((appends, claims, submissions), turns)) = join(self.0.calls.close(), lanes).await;
+        appends.and(claims).and(submissions).and(turns)?;
         self.0.pool.close().await
     }
 }

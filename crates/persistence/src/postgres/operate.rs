@@ -10,18 +10,19 @@ use awaitly_core::store::{
 use sqlx::{Connection as _, Row};
 
 use super::PostgresStore;
+use super::dispatch::report;
 use super::error::undecodable;
 use super::pool::{Connection, Length};
 use super::rows::{self, millis, moment};
 use super::schema::{Failure, in_transaction};
-use super::statements::Statements;
-use super::{Shared, text, write};
+use super::statements::{Exchange, Statements};
+use super::{Shared, list, text, write};
 use crate::limits;
 
 impl Operate for PostgresStore {
     async fn list(&self, query: RunQuery) -> Result<Page<RunSummary>, StoreError> {
         let statements = &self.0.statements;
-        self.insist(Length::Long, |connection| list(connection, statements, &query)).await
+        self.insist(Length::Long, |connection| list::list(connection, statements, &query)).await
     }
 
     async fn waiting(&self, query: WaitQuery) -> Result<Page<Waiting>, StoreError> {
@@ -92,36 +93,6 @@ impl Operate for PostgresStore {
     }
 }
 
-async fn list(
-    mut connection: Connection,
-    statements: &Statements,
-    query: &RunQuery,
-) -> Result<Page<RunSummary>, Failure> {
-    let before = query.after.as_deref().map(limits::number).transpose()?;
-    let statuses: Vec<_> = query.statuses.iter().map(|status| Status::as_str(*status)).collect();
-    let rows = statements
-        .list
-        .query()
-        .bind(before)
-        .bind(query.workflow.as_deref().map(text::stored))
-        .bind((!statuses.is_empty()).then_some(statuses))
-        .bind(query.created_from.map(millis))
-        .bind(query.created_before.map(millis))
-        .bind(query.changed_before.map(millis))
-        .bind(query.error.as_deref().map(text::stored))
-        .bind(query.key.as_ref().map(|key| text::stored(key)))
-        .bind(one_more(query.page_limit()))
-        .fetch_all(&mut *connection)
-        .await?;
-    let mut found = Vec::with_capacity(rows.len());
-    for row in &rows {
-        let run = rows::run(row)?;
-        let lease = run.lease();
-        found.push((run.slot, RunSummary::of(rows::run_id(row, 19)?, &run.header, lease)));
-    }
-    Ok(limits::without_places(Page::cut(found, query.page_limit(), |(slot, _)| slot.to_string().into())))
-}
-
 async fn waiting(
     mut connection: Connection,
     statements: &Statements,
@@ -129,6 +100,7 @@ async fn waiting(
 ) -> Result<Page<Waiting>, Failure> {
     let after = query.after.as_deref().map(limits::waiting_place).transpose()?;
     let rows = statements
+        .lists
         .waiting
         .query()
         .bind(query.run.as_deref().map(text::stored))
@@ -154,7 +126,7 @@ async fn due(
     query: &DueQuery,
 ) -> Result<Vec<Due>, Failure> {
     let workflows: Vec<_> = query.workflows.iter().map(|workflow| text::stored(workflow)).collect();
-    let due = statements.due.query().bind(i64::try_from(query.page_limit()).unwrap_or(i64::MAX));
+    let due = statements.lists.due.query().bind(i64::try_from(query.page_limit()).unwrap_or(i64::MAX));
     let rows = due.bind((!workflows.is_empty()).then_some(workflows)).fetch_all(&mut *connection).await?;
     let due = rows.iter().map(|row| {
         Ok(Due {
@@ -223,7 +195,13 @@ async fn cancel(
             Cancelled::WithoutUndo => &statements.cancel_without_undo,
             _ => return Ok(cancelled),
         };
+        if cancelled == Cancelled::WithoutUndo {
+            statements.unlist.query().bind(vec![run.slot]).execute(&mut *transaction).await?;
+        }
         statement.query().bind(run.slot).execute(&mut *transaction).await?;
+        if cancelled == Cancelled::WithoutUndo && run.header.parent.is_some() {
+            report(&mut transaction, statements).await?;
+        }
         statements.notify.query().bind(channel).execute(&mut *transaction).await?;
         Ok(cancelled)
     })
@@ -249,7 +227,9 @@ async fn delete(
                 deleted.push(rows::run_id(row, 1)?);
             }
         }
-        for statement in [&statements.delete_steps, &statements.delete_waits, &statements.delete_runs] {
+        let Exchange { delete_mail, delete_ids, delete_published, .. } = &statements.exchange;
+        let journals = [&statements.unlist, &statements.delete_steps, &statements.delete_waits];
+        for statement in journals.into_iter().chain([delete_mail, delete_ids, delete_published, &statements.delete_runs]) {
             statement.query().bind(slots.clone()).execute(&mut *transaction).await?;
         }
         Ok(deleted)
@@ -284,6 +264,17 @@ async fn import(
             .bind(millis(header.changed))
             .bind(header.wake.map(millis))
             .bind(header.cancel_requested)
+            .bind(text::stored(&header.place.queue))
+            .bind(header.place.key.as_deref().map(text::stored))
+            .bind(header.place.priority)
+            .bind(header.place.rank)
+            .bind(header.place.start_by.map(millis))
+            .bind(header.paused)
+            .bind(i32::try_from(header.crashes).unwrap_or(i32::MAX))
+            .bind(header.parent.as_ref().map(|parent| text::stored(&parent.run)))
+            .bind(header.parent.as_ref().map(|parent| text::stored(&parent.key)))
+            .bind((!header.tags.is_empty()).then(|| header.tags.iter().map(|tag| text::stored(tag)).collect::<Vec<_>>()))
+            .bind(header.place.unique.as_deref().filter(|_| !header.has_begun()).map(text::stored))
             .fetch_optional(&mut *transaction)
             .await?;
         let Some(row) = row else { return Ok(false) };
@@ -296,6 +287,6 @@ async fn import(
 }
 
 /// Returns one more than the limit; an extra row shows that another page follows.
-fn one_more(limit: usize) -> i64 {
+pub(super) fn one_more(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1)
 }

@@ -50,8 +50,8 @@ impl PostgresOptions {
     }
 
     /// Sets the number of places in each write queue. An operation takes one place, plus one for each 64 KiB of its
-    /// values; callers wait if no place is free. 0 counts as 1. One queue is for records, the other for beginnings,
-    /// endings and leases of runs.
+    /// values; callers wait if no place is free. 0 counts as 1. One queue is for records, one for beginnings, endings and
+    /// leases of runs, one for claims, and one for submissions.
     ///
     /// # Default
     /// 1024.
@@ -94,7 +94,7 @@ impl PostgresOptions {
     }
 
     /// Sets the maximum number of connections in the store's own pool, which [`connect`](Self::connect) creates. The
-    /// two connections for writes are not part of the pool. 0 counts as 1.
+    /// connections for writes are not part of the pool. 0 counts as 1.
     ///
     /// # Default
     /// 8.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use awaitly_core::dispatch::{Parent, Place};
 use awaitly_core::journal::{
     Fingerprint, Header, Key, Kind, Outcome, Payload, Record, Status, Timestamp, WaitEntry,
 };
@@ -67,6 +68,15 @@ pub(super) fn run(row: &PgRow) -> Result<RunRow, Failure> {
     header.changed = moment(row.try_get(15)?);
     header.wake = row.try_get::<Option<i64>, _>(16)?.map(moment);
     header.cancel_requested = row.try_get(17)?;
+    header.place = place(row)?;
+    header.paused = row.try_get(23)?;
+    header.crashes = row.try_get::<i32, _>(24)?.unsigned_abs();
+    if let (Some(run), Some(key)) = (optional(row, 25)?, optional(row, 26)?) {
+        let run = RunId::new(run).map_err(|_| undecodable("parent_run"))?;
+        header.parent = Some(Box::new(Parent { run, key: Key::from(key) }));
+    }
+    let tags = row.try_get::<Option<Vec<String>>, _>(27)?.unwrap_or_default();
+    header.tags = tags.into_iter().map(|tag| text::loaded(tag).into()).collect();
     Ok(RunRow {
         slot: row.try_get(0)?,
         header,
@@ -74,8 +84,28 @@ pub(super) fn run(row: &PgRow) -> Result<RunRow, Failure> {
         token: row.try_get(11)?,
         owner: row.try_get(12)?,
         lease_until: row.try_get(13)?,
-        now: moment(row.try_get(18)?),
+        now: moment(row.try_get(NOW)?),
     })
+}
+
+/// The index of the server's time after `run_columns`.
+const NOW: usize = 29;
+
+/// The index of the run id in a list.
+pub(super) const RUN_ID: usize = 30;
+
+fn place(row: &PgRow) -> Result<Place, sqlx::Error> {
+    let mut place = Place::default();
+    let queue: &str = row.try_get(18)?;
+    if !queue.is_empty() {
+        place.queue = text::loaded(queue.to_owned()).into();
+    }
+    place.key = row.try_get::<Option<String>, _>(19)?.map(|key| text::loaded(key).into());
+    place.priority = row.try_get(20)?;
+    place.rank = row.try_get(21)?;
+    place.start_by = row.try_get::<Option<i64>, _>(22)?.map(moment);
+    place.unique = optional(row, 28)?.map(Into::into);
+    Ok(place)
 }
 
 /// Returns records in the order in which they were appended.
@@ -116,12 +146,16 @@ pub(super) fn text(row: &PgRow, index: usize) -> Result<String, sqlx::Error> {
     Ok(text::loaded(row.try_get(index)?))
 }
 
+fn optional(row: &PgRow, index: usize) -> Result<Option<String>, sqlx::Error> {
+    Ok(row.try_get::<Option<String>, _>(index)?.map(text::loaded))
+}
+
 fn payload(row: &PgRow, index: usize) -> Result<Option<Payload>, sqlx::Error> {
     let stored = row.try_get::<Option<String>, _>(index)?;
     Ok(stored.map(|stored| Payload::from_stored(text::loaded(stored))))
 }
 
-fn fingerprint(row: &PgRow, index: usize) -> Result<Option<Fingerprint>, sqlx::Error> {
+pub(super) fn fingerprint(row: &PgRow, index: usize) -> Result<Option<Fingerprint>, sqlx::Error> {
     let bits = row.try_get::<Option<i64>, _>(index)?;
     Ok(bits.map(|bits| Fingerprint::from_bits(bits.cast_unsigned())))
 }

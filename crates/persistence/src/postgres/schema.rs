@@ -5,7 +5,11 @@ use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection, Executor, Row};
 
 /// All changes to the tables since version 1, the first. Released migrations are never edited.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001.sql")];
+const MIGRATIONS: [&str; 3] = [
+    include_str!("migrations/0001.sql"),
+    include_str!("migrations/0002.sql"),
+    include_str!("migrations/0003.sql"),
+];
 
 /// The newest format that this version reads and writes.
 pub(super) const NEWEST: u32 = MIGRATIONS.len() as u32;
@@ -37,8 +41,9 @@ impl Schema {
     /// Returns a statement in which the schema replaces `{schema}`, and the server's time replaces `{now}`.
     pub(super) fn sql(&self, text: &str) -> AssertSqlSafe<Arc<str>> {
         let now = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
-        // A random first token with 52 bits, because a server that crashed may assign an id again.
-        let token = "(1 + floor(random() * 4503599627370496))::bigint";
+        // A token that grows with time, so that a claim has one for all its runs. Its last 20 bits are random, because a
+        // server that crashed may assign an id again.
+        let token = "((extract(epoch FROM clock_timestamp()) * 1000)::bigint * 1048576 + floor(random() * 1048576)::bigint)";
         let text = text.replace("{schema}", &format!("\"{}\"", self.0)).replace("{now}", now);
         AssertSqlSafe(text.replace("{token}", token).into())
     }

@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Header, Key, Outcome, Record, Settling};
 use awaitly_core::store::{
-    Durability, Ending, Lease, OnRecorded, Open, Opened, Owner, Renewed, Rewrite, RunId, Store, StoreError,
-    StoredRun, Transactional, Wait,
+    Durability, Ending, Input, Lease, OnRecorded, Open, Opened, Owner, Renewed, Rewrite, RunId, Store,
+    StoreError, StoredRun, Transactional, Wait,
 };
 use tracing::Instrument;
 
+use super::dispatch::restart;
 use super::lane::{Append, Begin, Finish, Flush, Op, Renew};
 use super::open::{self, Asked};
 use super::patience::Patience;
 use super::pool::{Connection, Length};
 use super::schema::Failure;
 use super::transaction::PostgresTransaction;
-use super::{PostgresStore, error, write};
+use super::{PostgresStore, Shared, error, write};
 use crate::limits;
 use crate::unclaimed::Back;
 
@@ -117,6 +118,19 @@ impl Store for PostgresStore {
         self.0.turns.ops.ask(|fate| Op::Finish(Finish { lease, ending, patience, fate })).await
     }
 
+    /// Starts the run again.
+    ///
+    /// # Errors
+    /// Returns [`StoreError::Unavailable`] if the connection is lost before the store knows whether the run started again.
+    async fn restart(&self, lease: &Lease, input: Option<Input>) -> Result<(), StoreError> {
+        self.flushed(lease, self.patience()).await?;
+        let Shared { statements, channel, bell, .. } = &*self.0;
+        let restart = |connection| restart(connection, statements, channel, lease, input.as_ref());
+        self.once(Length::Long, restart).await?;
+        bell.ring();
+        Ok(())
+    }
+
     async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Renewed, StoreError> {
         let (lease, patience) = (lease.clone(), self.patience());
         self.0.turns.ops.ask(|fate| Op::Renew(Renew { lease, ttl, patience, fate })).await
@@ -165,7 +179,7 @@ impl PostgresStore {
     }
 
     /// Carries out a write that is not a record, after the earlier records under the lease are on the disk.
-    async fn write_flushed<T: Send, Fut>(
+    pub(super) async fn write_flushed<T: Send, Fut>(
         &self,
         lease: &Lease,
         write: impl Fn(Connection) -> Fut + Send + Sync,
@@ -178,7 +192,7 @@ impl PostgresStore {
         self.insist_for(patience, Length::Short, write).await
     }
 
-    fn back(&self) -> Arc<dyn Back> {
+    pub(super) fn back(&self) -> Arc<dyn Back> {
         Arc::clone(&self.0.turns) as Arc<dyn Back>
     }
 

@@ -126,7 +126,11 @@ pub(super) async fn rewrite(
 }
 
 /// Locks the row of the run, if the lease is the newest and was not released.
-async fn hold(connection: &mut PgConnection, statements: &Statements, lease: &Lease) -> Result<(), Failure> {
+pub(super) async fn hold(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    lease: &Lease,
+) -> Result<(), Failure> {
     let row = statements
         .held
         .query()

@@ -67,7 +67,8 @@ fn records() -> Vec<Record> {
 
 /// The runs are what they were, and those that have not ended go on.
 async fn reads_and_goes_on(store: &impl Operate) {
-    for status in Status::ALL {
+    // No format of the corpus is newer than queued runs.
+    for status in Status::ALL.into_iter().filter(|status| *status != Status::Queued) {
         assert_eq!(store.load(&id(status)).await.unwrap().unwrap(), made(status), "{status}");
     }
     go_on(store).await;

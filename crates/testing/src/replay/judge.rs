@@ -214,7 +214,7 @@ fn would_run(notes: &Notes, records: &[Record]) -> Vec<NextStep> {
 /// Returns the recorded ending of the run.
 pub(super) fn recorded_ending(header: &Header) -> Option<RunEnding> {
     Some(match header.status {
-        Status::Running | Status::Waiting => return None,
+        Status::Queued | Status::Running | Status::Waiting => return None,
         Status::Completed => RunEnding::Completed,
         Status::Cancelled => RunEnding::Cancelled,
         Status::Failed => RunEnding::Failed(header.error.as_deref().unwrap_or_default().to_owned()),

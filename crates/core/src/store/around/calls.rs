@@ -114,6 +114,9 @@ const WRITES: u64 = Call::Append.bit()
     | Call::Settle.bit()
     | Call::Revive.bit()
     | Call::Rewrite.bit()
+    | Call::Restart.bit()
+    | Call::Receive.bit()
+    | Call::Publish.bit()
     | Call::Commit.bit()
     | Call::Finish.bit();
 
@@ -134,7 +137,11 @@ impl Calls {
             | Call::Waiting.bit()
             | Call::Due.bit()
             | Call::Now.bit()
-            | Call::Queues.bit(),
+            | Call::Queues.bit()
+            | Call::Headers.bit()
+            | Call::Published.bit()
+            | Call::Stream.bit()
+            | Call::Schedules.bit(),
     );
 
     /// The calls that hand one record to the store.

@@ -15,12 +15,14 @@ pub use request::{Parts, Reply, Request};
 
 use super::table::calls;
 use super::{
-    Answer, Cancelled, Claim, Claimed, Configure, DeleteIf, Dispatch, Due, DueQuery, Durability, Ending, Lease,
-    OnRecorded, Open, Opened, Operate, Page, Pausing, QueueState, Renewed, Reschedule, Rewrite, RunId, RunQuery,
-    RunSummary, Store, StoreError, StoredRun, Submit, Submitted, Transactional, Wait, WaitQuery, Waiting, Wakes,
+    Answer, Cancelled, Claim, Claimed, Configure, DeleteIf, Dispatch, Due, DueQuery, Durability, Ending,
+    Input, Lease, Message, OnRecorded, Open, Opened, Operate, Page, Pausing, Publish, PutSchedule,
+    QueueState, Renewed, Reschedule, Rewrite, RunId, RunQuery, RunSummary, ScheduleQuery, Store, StoreError,
+    StoredRun, StoredSchedule, StreamPart, Submit, Submitted, Transactional, Unsent, Wait, WaitQuery,
+    Waiting, Wakes,
 };
 use crate::dispatch::Queue;
-use crate::journal::{Key, Outcome, Record, Refused, Settling, Timestamp, Unanswered};
+use crate::journal::{Header, Key, Outcome, Payload, Record, Refused, Settling, Timestamp, Unanswered};
 
 /// Wraps a store, with code before and after each of its calls.
 ///

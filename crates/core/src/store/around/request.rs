@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::super::table::calls;
 use super::super::{
-    Answer, Cancelled, Claim, Claimed, Configure, DeleteIf, Due, DueQuery, Durability, Ending, Lease,
-    OnRecorded, Open, Opened, Page, Pausing, QueueState, Renewed, Reschedule, Rewrite, RunId, RunQuery, RunSummary,
-    StoreError, StoredRun, Submit, Submitted, Wait, WaitQuery, Waiting,
+    Answer, Cancelled, Claim, Claimed, Configure, DeleteIf, Due, DueQuery, Durability, Ending, Input, Lease,
+    Message, OnRecorded, Open, Opened, Page, Pausing, Publish, PutSchedule, QueueState, Renewed, Reschedule,
+    Rewrite, RunId, RunQuery, RunSummary, ScheduleQuery, StoreError, StoredRun, StoredSchedule, StreamPart,
+    Submit, Submitted, Unsent, Wait, WaitQuery, Waiting,
 };
 use super::Call;
 use crate::dispatch::Queue;
@@ -74,6 +75,7 @@ pub trait Request<S>: Send + Sized {
             | Parts::Revive { .. }
             | Parts::Rewrite { .. }
             | Parts::Finish { .. }
+            | Parts::Restart { .. }
             | Parts::Commit { .. } => Box::new(()),
             Parts::Settle { record, .. } => Box::new(Some(record.outcome.clone())),
             _ => return None,
@@ -129,10 +131,15 @@ impl<'a> Parts<'a> {
             Self::Load { run }
             | Self::Cancel { run }
             | Self::CancelWithoutUndo { run }
-            | Self::Import { run, .. } => Some(run),
+            | Self::Import { run, .. }
+            | Self::Published { run, .. }
+            | Self::Stream { run, .. } => Some(run),
+            Self::SendMail { messages } => only(messages).map(|message| &message.run),
             Self::Waiting { query } => query.run.as_ref(),
             Self::Answer { answer } => Some(&answer.run),
-            Self::Delete { runs, .. } | Self::Pause { runs, .. } | Self::Reschedule { runs, .. } => only(runs),
+            Self::Delete { runs, .. } | Self::Pause { runs, .. } | Self::Reschedule { runs, .. } => {
+                only(runs)
+            }
             Self::Submit { batch } => only(batch).map(|submit| &submit.run),
             _ => self.lease().map(Lease::run),
         }
@@ -147,6 +154,7 @@ impl<'a> Parts<'a> {
             | Self::Settle { record, .. }
             | Self::Commit { record, .. } => Some(&record.key),
             Self::Wait { wait, .. } => Some(&wait.key),
+            Self::Receive { key, .. } => Some(key),
             Self::List { query } => query.key.as_ref(),
             Self::Waiting { query } => query.key.as_ref(),
             Self::Answer { answer } => Some(&answer.key),
@@ -166,6 +174,9 @@ impl<'a> Parts<'a> {
             | Self::Rewrite { lease, .. }
             | Self::Finish { lease, .. }
             | Self::Renew { lease, .. }
+            | Self::Restart { lease, .. }
+            | Self::Receive { lease, .. }
+            | Self::Publish { lease, .. }
             | Self::Commit { lease, .. } => Some(lease),
             _ => None,
         }
@@ -183,6 +194,9 @@ impl<'a> Parts<'a> {
             | Self::Rewrite { lease, .. }
             | Self::Finish { lease, .. }
             | Self::Renew { lease, .. }
+            | Self::Restart { lease, .. }
+            | Self::Receive { lease, .. }
+            | Self::Publish { lease, .. }
             | Self::Commit { lease, .. } => Some(lease),
             _ => None,
         }
@@ -208,6 +222,7 @@ impl<'a> Parts<'a> {
     pub fn payloads(self) -> Vec<&'a mut Payload> {
         match self {
             Self::Open { request } => request.input.iter_mut().map(|input| &mut input.payload).collect(),
+            Self::Restart { input, .. } => input.iter_mut().map(|input| &mut input.payload).collect(),
             Self::Append { record, .. }
             | Self::Replace { record, .. }
             | Self::Settle { record, .. }
@@ -220,6 +235,12 @@ impl<'a> Parts<'a> {
             Self::Finish { ending, .. } => ending.outcome.iter_mut().map(Outcome::payload_mut).collect(),
             Self::Answer { answer } => vec![answer.outcome.payload_mut()],
             Self::Import { stored, .. } => of_run(stored),
+            Self::SendMail { messages } => messages.iter_mut().map(|message| &mut message.payload).collect(),
+            Self::Publish { published, .. } => published.iter_mut().map(|one| &mut one.payload).collect(),
+            Self::PutSchedules { changes } => {
+                let rules = changes.iter_mut().filter_map(|change| change.put.as_mut());
+                rules.map(|(_, rule)| rule).collect()
+            }
             Self::Submit { batch } => {
                 let inputs = batch.iter_mut().filter_map(|submit| submit.input.as_mut());
                 inputs.map(|input| &mut input.payload).collect()
@@ -251,10 +272,18 @@ impl<'a> Reply<'a> {
         match self {
             Self::Open(Opened::Held { run, .. }) | Self::Load(Some(run)) => of_run(run),
             Self::Open(Opened::Ended(Header { outcome: Some(outcome), .. }))
-            | Self::Settle(Some(outcome)) => {
+            | Self::Settle(Some(outcome))
+            | Self::Receive(Some(outcome)) => {
                 vec![outcome.payload_mut()]
             }
+            Self::Published(Some(payload)) => vec![payload],
+            Self::Stream(Some(part)) => part.items.iter_mut().collect(),
+            Self::Schedules(schedules) => schedules.iter_mut().map(|schedule| &mut schedule.rule).collect(),
             Self::Waiting(page) => page.items.iter_mut().map(|waiting| &mut waiting.entry.request).collect(),
+            Self::Headers(headers) => {
+                let outcomes = headers.iter_mut().flatten().filter_map(|header| header.outcome.as_mut());
+                outcomes.map(Outcome::payload_mut).collect()
+            }
             Self::Claim(claimed) => claimed.runs.iter_mut().flat_map(|held| of_run(&mut held.run)).collect(),
             _ => Vec::new(),
         }

@@ -84,6 +84,8 @@ pub struct Claimed {
     /// time. `None`: only a change in the store makes another run due, which [`wakes`](crate::store::Operate::wakes)
     /// reports.
     pub next: Option<Timestamp>,
+    /// The time of the first schedule that is due, or of the next one. `None`: there is none.
+    pub schedule: Option<Timestamp>,
 }
 
 /// A run whose lease was taken.

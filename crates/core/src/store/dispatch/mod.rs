@@ -1,18 +1,25 @@
 //! The operations of clients and workers.
 
 mod claim;
+mod mail;
+mod published;
 mod queues;
+mod schedules;
 mod submit;
 
 use std::future::Future;
+use std::sync::Arc;
 
 pub use claim::{Claim, Claimed, Held, Served};
+pub use mail::{Message, Unsent};
+pub use published::{Publish, StreamPart};
 pub use queues::{Configure, Pausing, QueueState, Reschedule};
-pub use submit::{Start, Submit, Submitted};
+pub use schedules::{PutSchedule, ScheduleQuery, StoredSchedule};
+pub use submit::{Start, Submit, Submitted, Unique};
 
-use super::{Operate, RunId, StoreError};
+use super::{Lease, Operate, RunId, StoreError};
 use crate::dispatch::Queue;
-use crate::journal::Refused;
+use crate::journal::{Header, Key, Outcome, Payload, Refused};
 
 /// Operations by which clients submit runs, and workers claim them.
 ///
@@ -37,6 +44,9 @@ pub trait Dispatch: Operate {
     /// The run id is the idempotency key: a run that exists with an equal workflow and input is
     /// [`Submitted::Exists`], and is [`Refused`] if they differ. If the batch contains an id twice, the second one
     /// exists.
+    ///
+    /// A run with a [deduplication key](Unique) is [`Submitted::Duplicate`] if a queued run of its queue has the key. A
+    /// run id that exists is decided first.
     ///
     /// ```
     /// use awaitly_core::store::{Dispatch, Input, RunId, StoreError, Submit, Submitted};
@@ -78,6 +88,86 @@ pub trait Dispatch: Operate {
     /// ```
     fn claim(&self, claim: Claim) -> impl Future<Output = Result<Claimed, StoreError>> + Send;
 
+    /// Returns the headers of runs, in their order; `None` for a run that does not exist.
+    ///
+    /// The default implementation loads each run. A store should read all headers in one round trip, because the
+    /// handles of a client wait for their runs with this call.
+    fn headers(
+        &self,
+        runs: Vec<RunId>,
+    ) -> impl Future<Output = Result<Vec<Option<Header>>, StoreError>> + Send {
+        async move {
+            let mut headers = Vec::with_capacity(runs.len());
+            for run in runs {
+                headers.push(self.load(&run).await?.map(|run| run.header));
+            }
+            Ok(headers)
+        }
+    }
+
+    /// Sends messages to runs, and returns a result for each, in their order. If the call returns `Ok`, the sent
+    /// messages are durable.
+    ///
+    /// A run that waits becomes due. A message with an id that the run got before is not sent again, and counts as sent.
+    fn send(
+        &self,
+        messages: Vec<Message>,
+    ) -> impl Future<Output = Result<Vec<Result<(), Unsent>>, StoreError>> + Send;
+
+    /// Takes the oldest message of a mailbox, and records it under `key` as a [value](Outcome::Value), in one commit. If
+    /// an entry waits under the key, the record replaces it. If an outcome is recorded under the key, takes no message,
+    /// and returns that outcome. Returns `None` if the mailbox is empty.
+    ///
+    /// A run that finds an empty mailbox and then [waits](super::Ending::waits_on) for a message becomes due at once if
+    /// a message came in the meantime.
+    fn receive(
+        &self,
+        lease: &Lease,
+        mailbox: Arc<str>,
+        key: Key,
+    ) -> impl Future<Output = Result<Option<Outcome>, StoreError>> + Send;
+
+    /// Publishes values and items of streams. See [`Publish::index`] for the items that the store ignores.
+    ///
+    /// # Errors
+    /// Returns [`StoreError::Unstorable`] if a value or an item is too large, if a stream is full, or if an item is not
+    /// the next one of its stream.
+    fn publish(
+        &self,
+        lease: &Lease,
+        published: Vec<Publish>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Returns the value that a run published under `name`, if there is one.
+    fn published(
+        &self,
+        run: &RunId,
+        name: Arc<str>,
+    ) -> impl Future<Output = Result<Option<Payload>, StoreError>> + Send;
+
+    /// Returns the items of a stream from the index `from` on, at most `limit` and at most 1000. Returns `None` if there
+    /// is no such run. A stream without items is empty.
+    fn stream(
+        &self,
+        run: &RunId,
+        stream: Arc<str>,
+        from: u64,
+        limit: usize,
+    ) -> impl Future<Output = Result<Option<StreamPart>, StoreError>> + Send;
+
+    /// Returns the schedules that match `query`, in the order of their names.
+    fn schedules(
+        &self,
+        query: ScheduleQuery,
+    ) -> impl Future<Output = Result<Vec<StoredSchedule>, StoreError>> + Send;
+
+    /// Adds, changes or deletes schedules. Returns for each change whether it was made: it is not made if the stored
+    /// version differs from the version on which it is based.
+    fn put_schedules(
+        &self,
+        changes: Vec<PutSchedule>,
+    ) -> impl Future<Output = Result<Vec<bool>, StoreError>> + Send;
+
     /// Sets the settings of queues. They apply from the next claim on.
     fn configure(
         &self,
@@ -91,7 +181,7 @@ pub trait Dispatch: Operate {
     /// Pauses or resumes queues. A paused queue accepts runs, and none of its runs is claimed. Running runs continue.
     fn pause_queues(
         &self,
-        queues: Vec<std::sync::Arc<str>>,
+        queues: Vec<Arc<str>>,
         pausing: Pausing,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 

@@ -72,7 +72,7 @@ impl Reschedule {
         Self { queue: None, priority: None, start: None }
     }
 
-    /// Moves the runs to another queue.
+    /// Moves the runs to another queue. Their deduplication keys do not apply there.
     pub fn queue(mut self, queue: impl Into<Arc<str>>) -> Self {
         self.queue = Some(queue.into());
         self
@@ -106,8 +106,11 @@ impl Reschedule {
     pub fn apply(&self, header: &mut Header, now: Timestamp) -> Place {
         let start = self.start.map_or(header.wake.unwrap_or(now), |start| start.moment(now));
         header.wake = Some(start);
-        let Place { queue, key, priority, start_by, .. } = header.place.clone();
-        let place = Place::new(self.queue.clone().unwrap_or(queue), key, self.priority.unwrap_or(priority), start);
-        Place { start_by, ..place }
+        let Place { queue, key, priority, start_by, unique, .. } = header.place.clone();
+        // The other queue may contain a run with the deduplication key.
+        let unique = unique.filter(|_| self.queue.as_ref().is_none_or(|other| *other == queue));
+        let (queue, priority) = (self.queue.clone().unwrap_or(queue), self.priority.unwrap_or(priority));
+        let place = Place::new(queue, key, priority, start);
+        Place { start_by, unique, ..place }
     }
 }

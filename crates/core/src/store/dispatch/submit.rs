@@ -1,8 +1,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::dispatch::Place;
-use crate::journal::{Header, Refused, Status, Timestamp};
+use crate::dispatch::{Parent, Place};
+use crate::journal::{Header, Key, Refused, Status, Timestamp};
 use crate::store::{Input, RunId};
 
 /// A run to add to a queue.
@@ -39,6 +39,22 @@ pub struct Submit {
     pub start: Start,
     /// The time after which the run must not start any more.
     pub start_by: Option<Timestamp>,
+    /// The step of another run that waits for the end of this run.
+    pub parent: Option<Parent>,
+    /// The tags, by which people find the run.
+    pub tags: Vec<Arc<str>>,
+    /// The deduplication key.
+    pub unique: Option<Unique>,
+}
+
+/// A deduplication key, which the queued runs of a queue share at most once. A run that has begun does not count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unique {
+    /// The key.
+    pub key: Arc<str>,
+    /// If `true`, a submission with the key of a queued run replaces the input and the start of that run. If `false`, it
+    /// changes nothing.
+    pub replaces: bool,
 }
 
 /// The earliest start of a run, by the store's clock.
@@ -66,12 +82,15 @@ impl Start {
 }
 
 /// The result of a submission.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Submitted {
     /// The run was added.
     Queued,
     /// The run exists already, with an equal workflow and input, and has this status.
     Exists(Status),
+    /// A queued run of the queue has the deduplication key. If the submission [replaces](Unique::replaces), that run has
+    /// the new input and start now.
+    Duplicate(RunId),
 }
 
 impl Submit {
@@ -86,7 +105,46 @@ impl Submit {
             priority: 0,
             start: Start::Now,
             start_by: None,
+            parent: None,
+            tags: Vec::new(),
+            unique: None,
         }
+    }
+
+    /// The maximum number of tags of a run.
+    pub const MOST_TAGS: usize = 10;
+
+    /// The maximum length of a tag, in bytes.
+    pub const MAX_TAG_BYTES: usize = 100;
+
+    /// Adds a tag, by which people find the run. A repeated tag counts once.
+    pub fn tag(mut self, tag: impl Into<Arc<str>>) -> Self {
+        let tag = tag.into();
+        if !self.tags.contains(&tag) {
+            self.tags.push(tag);
+        }
+        self
+    }
+
+    /// Sets a deduplication key: if a queued run of the queue has the key, the submission adds no run, and returns that
+    /// run.
+    pub fn deduplicate(mut self, key: impl Into<Arc<str>>) -> Self {
+        self.unique = Some(Unique { key: key.into(), replaces: false });
+        self
+    }
+
+    /// Sets a deduplication key like [`deduplicate`](Self::deduplicate), but the submission replaces the input and the
+    /// start of the queued run.
+    pub fn debounce(mut self, key: impl Into<Arc<str>>) -> Self {
+        self.unique = Some(Unique { key: key.into(), replaces: true });
+        self
+    }
+
+    /// Makes the run a child: at its end, the store answers the entry that waits under `key` in `parent` with its
+    /// outcome.
+    pub fn child_of(mut self, parent: RunId, key: impl Into<Key>) -> Self {
+        self.parent = Some(Parent { run: parent, key: key.into() });
+        self
     }
 
     /// Sets the input.
@@ -136,7 +194,8 @@ impl Submit {
     pub fn place(&self, now: Timestamp) -> Place {
         let start = self.start.moment(now);
         let place = Place::new(Arc::clone(&self.queue), self.key.clone(), self.priority, start);
-        Place { start_by: self.start_by, ..place }
+        let unique = self.unique.as_ref().map(|unique| Arc::clone(&unique.key));
+        Place { start_by: self.start_by, unique, ..place }
     }
 
     /// Returns the header of the run, as a store adds it at `now`.
@@ -156,6 +215,8 @@ impl Submit {
         header.input = self.input.as_ref().map(|input| input.fingerprint);
         header.wake = Some(self.start.moment(now));
         header.place = place;
+        header.parent = self.parent.clone().map(Box::new);
+        header.tags.clone_from(&self.tags);
         header
     }
 

@@ -41,6 +41,8 @@ pub struct RunSummary {
     pub queue: Arc<str>,
     /// Whether the run is paused.
     pub paused: bool,
+    /// The tags.
+    pub tags: Vec<Arc<str>>,
     /// Whether a process executes the run, as far as the store knows: the lease of an owner that died may last a while
     /// longer.
     pub held: bool,
@@ -62,6 +64,7 @@ impl RunSummary {
             wake: header.wake,
             queue: Arc::clone(&header.place.queue),
             paused: header.paused,
+            tags: header.tags.clone(),
             held: lease.is_some(),
         }
     }

@@ -31,6 +31,10 @@ pub struct RunQuery {
     pub key: Option<Key>,
     /// Only runs whose error contains this text, case-sensitively.
     pub error: Option<Box<str>>,
+    /// Only runs with this tag.
+    pub tag: Option<Arc<str>>,
+    /// Only runs in this queue.
+    pub queue: Option<Arc<str>>,
     limit: usize,
     /// Only runs after this cursor, the [`next`](super::Page::next) of the previous page.
     pub after: Option<Box<str>>,
@@ -53,6 +57,8 @@ impl RunQuery {
             changed_before: None,
             key: None,
             error: None,
+            tag: None,
+            queue: None,
             limit: Self::DEFAULT_LIMIT,
             after: None,
         }
@@ -76,6 +82,18 @@ impl RunQuery {
     /// ```
     pub fn status(mut self, status: Status) -> Self {
         self.statuses.push(status);
+        self
+    }
+
+    /// Restricts the query to runs with this tag.
+    pub fn tag(mut self, tag: impl Into<Arc<str>>) -> Self {
+        self.tag = Some(tag.into());
+        self
+    }
+
+    /// Restricts the query to runs in this queue. The default queue has the empty name.
+    pub fn queue(mut self, queue: impl Into<Arc<str>>) -> Self {
+        self.queue = Some(queue.into());
         self
     }
 
@@ -192,6 +210,8 @@ impl RunQuery {
                 .error
                 .as_deref()
                 .is_none_or(|text| run.error.as_ref().is_some_and(|error| error.contains(text)))
+            && self.tag.as_ref().is_none_or(|tag| run.tags.contains(tag))
+            && self.queue.as_ref().is_none_or(|queue| *queue == run.queue)
             && self.key.as_ref().is_none_or(has_key)
     }
 }

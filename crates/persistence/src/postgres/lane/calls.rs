@@ -10,6 +10,7 @@ use sqlx::{Error, Row};
 
 use super::ops::{Append, Begin, Finish, Renew};
 use super::place::{Place, place};
+use crate::postgres::dispatch::report;
 use crate::postgres::error::{is_duplicate, lost};
 use crate::postgres::rows::{millis, moment, ttl_millis};
 use crate::postgres::statements::{Statement, Statements};
@@ -171,6 +172,11 @@ pub(super) async fn finish(
     };
     let leases = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
     let mut finished = leases.collect::<Result<HashSet<Place>, Error>>()?;
+    let has_child = rows.iter().any(|row| row.try_get(2).unwrap_or(false));
+    // If this fails, the ended children are due, and the next claim answers their parents.
+    if has_child && let Err(error) = report(&mut *connection, statements).await {
+        tracing::debug!(%error, "the parents of children that have ended get their answers later");
+    }
     for Finish { lease, ending, .. } in finishes.iter().filter(|_| again) {
         if finished.contains(&place(lease)) {
             continue;

@@ -1,7 +1,8 @@
 //! The writer tasks: they combine the frequent operations of all runs into as few statements as possible.
 //!
-//! Two tasks have a connection each: one appends records, and the other begins and ends runs and maintains their
-//! leases. A record therefore never waits for the commit of an ending, nor a lease for the commit of a record.
+//! Four tasks have a connection each: one appends records, one begins and ends runs and maintains their leases, one claims
+//! runs, and one submits them. A record therefore never waits for the commit of an ending, nor a lease for the commit of a
+//! record. The last two connect with their first operation.
 //! Operations that have queued up since the last commit returned go into the next one: see [`group`](crate::group).
 
 mod calls;
@@ -23,10 +24,11 @@ use sqlx::Error;
 use tokio::time::Instant;
 
 pub(super) use held_up::HeldUp;
-pub(super) use ops::{Append, Begin, Finish, Flush, Op, Release, Renew};
+pub(super) use ops::{Append, Begin, Fate, Finish, Flush, Op, Release, Renew};
 pub(super) use turns::{Releasing, Turns};
 pub(super) use unflushed::Unflushed;
 
+use super::dispatch::{Claiming, Submitting, Vacuum};
 use super::error::{Reason, store_error};
 use super::insist::{Attempts, insist};
 use super::link::Link;
@@ -49,6 +51,9 @@ pub(super) struct Lane {
     pub(super) releasing: Releasing,
     pub(super) held_up: HeldUp,
     pub(super) unflushed: Unflushed,
+    /// The number of claims so far, so that each claim begins with another queue.
+    pub(super) claims: usize,
+    pub(super) vacuum: Vacuum,
 }
 
 /// The operations of a batch, with one statement for each kind.
@@ -59,6 +64,8 @@ struct Batch {
     renewals: Parts<Renew>,
     releases: Parts<Release>,
     flushes: Parts<Flush>,
+    claims: Parts<Claiming>,
+    submissions: Parts<Submitting>,
 }
 
 impl Lane {
@@ -106,6 +113,8 @@ impl Lane {
             self.notify().await;
         }
         batch.begins.carry_out(self).await?;
+        batch.submissions.carry_out(self).await?;
+        batch.claims.carry_out(self).await?;
         batch.flushes.carry_out(self).await
     }
 
@@ -197,6 +206,7 @@ impl Batch {
     fn sorted(ops: impl Iterator<Item = Op>) -> Self {
         let (mut appends, mut begins, mut finishes) = (Vec::new(), Vec::new(), Vec::new());
         let (mut renewals, mut releases, mut flushes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut claims, mut submissions) = (Vec::new(), Vec::new());
         for op in ops {
             match op {
                 Op::Begin(begin) => begins.push(begin),
@@ -205,11 +215,14 @@ impl Batch {
                 Op::Renew(renew) => renewals.push(renew),
                 Op::Release(release) => releases.push(release),
                 Op::Flush(flush) => flushes.push(flush),
+                Op::Claim(claim) => claims.push(claim),
+                Op::Submit(submission) => submissions.push(submission),
             }
         }
         // If the caller is gone, the lease would never be released. The others are sorted in one order for all
         // processes, so that two processes that begin the same runs do not deadlock.
         begins.retain(|begin| !begin.fate.is_closed());
+        claims.retain(|claim: &Claiming| !claim.fate.is_closed());
         begins.sort_by(|one, next| one.request.run.cmp(&next.request.run));
         Self {
             begins: Parts::one(begins),
@@ -218,6 +231,8 @@ impl Batch {
             renewals: Parts::one(renewals),
             releases: Parts::one(releases),
             flushes: Parts::one(flushes),
+            claims: Parts::of(claims.into_iter().map(|claim| vec![claim]).collect::<Vec<_>>()),
+            submissions: Parts::one(submissions),
         }
     }
 
@@ -228,6 +243,8 @@ impl Batch {
             && self.renewals.is_empty()
             && self.releases.is_empty()
             && self.flushes.is_empty()
+            && self.claims.is_empty()
+            && self.submissions.is_empty()
     }
 
     /// Gives up the operations for which an attempt after this pause is too late.
@@ -238,6 +255,8 @@ impl Batch {
         self.renewals.refuse_late(lane, pause, error);
         self.releases.refuse_late(lane, pause, error);
         self.flushes.refuse_late(lane, pause, error);
+        self.claims.refuse_late(lane, pause, error);
+        self.submissions.refuse_late(lane, pause, error);
     }
 }
 

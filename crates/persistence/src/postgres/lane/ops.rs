@@ -8,6 +8,7 @@ use awaitly_core::store::{Durability, Ending, Lease, Open, Renewed, StoreError};
 use tokio::sync::oneshot;
 
 use crate::group::Queued;
+use crate::postgres::dispatch::{Claiming, Submitting};
 use crate::postgres::patience::Patience;
 use crate::unclaimed::{Back, Unclaimed};
 
@@ -22,6 +23,8 @@ pub(in crate::postgres) enum Op {
     Renew(Renew),
     Release(Release),
     Flush(Flush),
+    Claim(Claiming),
+    Submit(Submitting),
 }
 
 #[derive(Debug)]
@@ -88,7 +91,13 @@ impl Queued for Op {
             Self::Finish(Finish { ending, .. }) => {
                 ending.outcome.as_ref().map_or(0, |outcome| outcome.payload().len())
             }
-            Self::Renew(_) | Self::Release(_) | Self::Flush(_) => 0,
+            Self::Submit(Submitting { batch, .. }) => {
+                // A run takes a place for each 64 KiB, too, so that large batches are bounded.
+                let inputs =
+                    batch.iter().map(|run| run.input.as_ref().map_or(0, |input| input.payload.len()));
+                inputs.sum()
+            }
+            Self::Renew(_) | Self::Release(_) | Self::Flush(_) | Self::Claim(_) => 0,
         }
     }
 }

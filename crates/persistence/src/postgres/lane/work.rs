@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use awaitly_core::journal::Timestamp;
-use awaitly_core::store::{Lease, Renewed, StoreError};
+use awaitly_core::journal::{Refused, Timestamp};
+use awaitly_core::store::{Lease, Renewed, StoreError, Submitted};
 use sqlx::Error;
 use sqlx::postgres::PgConnection;
 
@@ -12,6 +12,7 @@ use super::Lane;
 use super::calls::{RefusedAppends, append, begin, finish, give_back, renew};
 use super::ops::{Append, Began, Begin, Finish, Flush, Release, Renew};
 use super::place::{Place, place};
+use crate::postgres::dispatch::{Claiming, Submitting, Taken, claim, submit};
 use crate::postgres::error::lost;
 use crate::postgres::patience::Patience;
 use crate::postgres::text;
@@ -172,6 +173,49 @@ impl Work for Flush {
 
     fn answer(_: &mut Lane, batch: Vec<Self>, (): ()) {
         batch.into_iter().for_each(|flush| drop(flush.fate.send(Ok(()))));
+    }
+
+    with_a_fate!();
+}
+
+impl Work for Claiming {
+    /// The results of the claims.
+    type Done = Vec<Taken<Lease>>;
+
+    async fn attempt(lane: &mut Lane, batch: &[Self], again: bool) -> Result<Self::Done, Error> {
+        let (connection, mut done) = (lane.link.connection().await?, Vec::with_capacity(batch.len()));
+        for claiming in batch {
+            lane.claims = lane.claims.wrapping_add(1);
+            done.push(claim(connection, &lane.statements, claiming, lane.claims, again).await?);
+        }
+        Ok(done)
+    }
+
+    fn answer(lane: &mut Lane, batch: Vec<Self>, done: Self::Done) {
+        for (Self { fate, back, .. }, Taken { runs, now, next, schedule }) in batch.into_iter().zip(done) {
+            lane.vacuum.note(runs.len(), lane.link.options(), lane.statements.claiming.vacuum.sql());
+            let unclaimed = |lease| Unclaimed::new(lease).committed(Arc::clone(&back));
+            let runs = runs.into_iter().map(|(lease, run)| (unclaimed(lease), run)).collect();
+            drop(fate.send(Ok(Taken { runs, now, next, schedule })));
+        }
+    }
+
+    with_a_fate!();
+}
+
+impl Work for Submitting {
+    /// The results of the runs of each submission.
+    type Done = Vec<Vec<Result<Submitted, Refused>>>;
+
+    async fn attempt(lane: &mut Lane, batch: &[Self], _: bool) -> Result<Self::Done, Error> {
+        submit(lane.link.connection().await?, &lane.statements, &lane.channel, batch).await
+    }
+
+    fn answer(lane: &mut Lane, batch: Vec<Self>, done: Self::Done) {
+        for (Self { fate, .. }, results) in batch.into_iter().zip(done) {
+            drop(fate.send(Ok(results)));
+        }
+        lane.bell.ring();
     }
 
     with_a_fate!();

@@ -1,4 +1,5 @@
 mod databases;
+mod dispatching;
 mod dropping;
 mod locked;
 mod reconnecting;
@@ -20,6 +21,7 @@ mod conformance {
     use super::InSchema;
     awaitly_persistence::conformance_tests!(InSchema::new().await);
     awaitly_persistence::closing_tests!(InSchema::new().await);
+    awaitly_persistence::dispatch_tests!(InSchema::new().await);
 }
 
 /// Two stores on one schema, as in two processes.

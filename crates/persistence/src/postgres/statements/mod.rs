@@ -1,13 +1,27 @@
 //! All statements, built once. The caller's values reach them only as parameters.
 
+mod claiming;
+mod exchange;
+mod lists;
+mod queues;
+mod rules;
+mod special;
+mod submitting;
+
 use std::sync::Arc;
 
 use awaitly_core::journal::Record;
 use awaitly_core::store::Lease;
 use sqlx::AssertSqlSafe;
 
-use super::schema::Schema;
 use super::text;
+use claiming::Claiming;
+pub(super) use exchange::Exchange;
+use lists::Lists;
+use queues::Queues;
+use rules::{due, listed};
+use special::Special;
+use submitting::Submitting;
 
 /// A statement that is executed repeatedly. Each connection prepares it once.
 #[derive(Debug, Clone)]
@@ -16,6 +30,10 @@ pub(super) struct Statement(Arc<str>);
 type Query<'q> = sqlx::query::Query<'q, sqlx::Postgres, sqlx::postgres::PgArguments>;
 
 impl Statement {
+    pub(super) const fn sql(&self) -> &Arc<str> {
+        &self.0
+    }
+
     pub(super) fn query(&self) -> Query<'_> {
         sqlx::query(AssertSqlSafe(Arc::clone(&self.0)))
     }
@@ -53,28 +71,42 @@ impl Statement {
     }
 }
 
+/// Declares a struct of statements. Its parts are structs of statements, too.
 macro_rules! statements {
-    ($($(#[$doc:meta])* $name:ident: $sql:expr;)+) => {
+    (
+        $(#[$of:meta])* $struct:ident { $($part:ident: $parts:ty),* }
+        $($(#[$doc:meta])* $name:ident: $sql:expr;)+
+    ) => {
+        $(#[$of])*
         #[derive(Debug)]
-        pub(super) struct Statements {
-            $($(#[$doc])* pub(super) $name: Statement,)+
+        pub(in crate::postgres) struct $struct {
+            $(pub(in crate::postgres) $part: $parts,)*
+            $($(#[$doc])* pub(in crate::postgres) $name: $crate::postgres::statements::Statement,)+
         }
 
-        impl Statements {
-            pub(super) fn new(schema: &Schema) -> Self {
-                Self { $($name: Statement(schema.sql($sql).0),)+ }
+        impl $struct {
+            pub(in crate::postgres) fn new(schema: &$crate::postgres::schema::Schema) -> Self {
+                Self {
+                    $($part: <$parts>::new(schema),)*
+                    $($name: $crate::postgres::statements::Statement(schema.sql($sql).0),)+
+                }
             }
         }
     };
 }
 
+use statements;
+
 /// The columns of a run, in the order in which `rows::run` reads them.
 macro_rules! run_columns {
     () => {
         "id, workflow, version, format, status, input, input_fingerprint, outcome_kind, outcome, error, failed_on, \
-         token, owner, lease_until, created_at, changed_at, wake_at, cancel_requested"
+         token, owner, lease_until, created_at, changed_at, wake_at, cancel_requested, \
+         queue, queue_key, priority, rank, start_by, paused, crashes, parent_run, parent_key, tags, unique_key"
     };
 }
+
+use run_columns;
 
 /// Appends many records in one statement. The runs are locked in the order of their ids, so that two processes with
 /// several runs in common do not deadlock.
@@ -101,18 +133,21 @@ macro_rules! append_many {
 }
 
 statements! {
+    Statements { exchange: Exchange, lists: Lists, claiming: Claiming, special: Special, submitting: Submitting, queues: Queues }
+
     /// Begins a new run; an existing run stays unchanged.
     begin: "WITH at AS MATERIALIZED (SELECT {now} AS now, set_config('synchronous_commit', 'off', true)) \
         INSERT INTO {schema}.runs (run_id, workflow, version, status, input, input_fingerprint, token, owner, \
-            lease_until, created_at, changed_at) \
-        SELECT $1, $2, $3, 'running', $4, $5, {token}, $6, now + $7, now, now FROM at \
+            lease_until, created_at, changed_at, rank, due_at) \
+        SELECT $1, $2, $3, 'running', $4, $5, {token}, $6, now + $7, now, now, now, now + $7 FROM at \
         ON CONFLICT (run_id) DO NOTHING RETURNING run_id, id, created_at, owner, token";
 
     /// Begins many new runs at once; existing runs stay unchanged.
     begin_many: "WITH at AS MATERIALIZED (SELECT {now} AS now, set_config('synchronous_commit', 'off', true)) \
         INSERT INTO {schema}.runs (run_id, workflow, version, status, input, input_fingerprint, token, owner, \
-            lease_until, created_at, changed_at) \
-        SELECT o.run_id, o.workflow, o.version, 'running', o.input, o.fingerprint, {token}, o.owner, now + o.ttl, now, now \
+            lease_until, created_at, changed_at, rank, due_at) \
+        SELECT o.run_id, o.workflow, o.version, 'running', o.input, o.fingerprint, {token}, o.owner, now + o.ttl, \
+            now, now, now, now + o.ttl \
         FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::bigint[], $6::text[], $7::bigint[]) \
             AS o(run_id, workflow, version, input, fingerprint, owner, ttl), at \
         ON CONFLICT (run_id) DO NOTHING RETURNING run_id, id, created_at, owner, token";
@@ -156,65 +191,81 @@ statements! {
             kind = excluded.kind, payload = excluded.payload";
 
     /// Ends a run that does not wait, and releases its lease.
-    finish: "UPDATE {schema}.runs SET \
+    finish: concat!(
+        "UPDATE {schema}.runs r SET \
             status = $4, outcome_kind = $5, outcome = $6, error = $7, failed_on = $8, changed_at = {now}, \
             wake_at = CASE WHEN $4 = 'waiting' AND cancel_requested AND NOT $10 THEN {now} ELSE $9 END, \
+            due_at = CASE WHEN $4 = 'waiting' AND NOT paused \
+                THEN CASE WHEN cancel_requested AND NOT $10 THEN {now} ELSE $9 END \
+                WHEN $4 <> 'waiting' AND parent_run IS NOT NULL THEN {now} END, unique_key = NULL, \
+            listed = ", listed!("$4"), ", \
             cancel_requested = $4 = 'waiting' AND (cancel_requested OR $10), \
             owner = NULL, lease_until = 0 \
-        WHERE id = $1 AND run_id = $2 AND token = $3 AND owner IS NOT NULL RETURNING id, token";
+        WHERE id = $1 AND run_id = $2 AND token = $3 AND owner IS NOT NULL \
+        RETURNING id, token, $4 <> 'waiting' AND parent_run IS NOT NULL"
+    );
 
     /// Ends many runs at once, whose rows are locked in the order of their ids. If a waiting run was answered
     /// meanwhile, it becomes due at once: the row shows the answer, because it is read again once it is locked.
-    finish_many: "WITH o AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], \
+    finish_many: concat!(
+        "WITH o AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], \
                 $5::smallint[], $6::text[], $7::text[], $8::text[], $9::bigint[], $10::text[], $11::bool[]) \
                 AS o(id, run_id, token, status, outcome_kind, outcome, error, failed_on, wake, waits_on, \
                     cancelling)), \
             held AS MATERIALIZED (SELECT r.id, r.token, r.run_id, r.wake_at, r.cancel_requested \
-                FROM {schema}.runs r WHERE r.id = ANY($1) AND r.owner IS NOT NULL ORDER BY r.id FOR NO KEY UPDATE) \
-        UPDATE {schema}.runs r SET \
-            status = o.status, outcome_kind = o.outcome_kind, outcome = o.outcome, error = o.error, \
-            failed_on = o.failed_on, changed_at = {now}, \
-            cancel_requested = o.status = 'waiting' AND (h.cancel_requested OR o.cancelling), \
-            wake_at = CASE WHEN o.status <> 'waiting' THEN NULL \
+                FROM {schema}.runs r WHERE r.id = ANY($1) AND r.owner IS NOT NULL ORDER BY r.id FOR NO KEY UPDATE), \
+            ends AS MATERIALIZED (SELECT o.*, h.cancel_requested, CASE WHEN o.status <> 'waiting' THEN NULL \
                 WHEN h.cancel_requested AND NOT o.cancelling THEN {now} \
                 WHEN o.waits_on IS NOT NULL AND (h.wake_at IS NOT NULL OR EXISTS (SELECT 1 FROM {schema}.steps s \
-                    WHERE s.run = r.id AND s.key IN (SELECT json_array_elements_text(o.waits_on::json)))) \
-                THEN {now} ELSE o.wake END, \
+                    WHERE s.run = o.id AND s.key IN (SELECT json_array_elements_text(o.waits_on::json)))) \
+                THEN {now} ELSE o.wake END AS wakes \
+                FROM o JOIN held h ON h.id = o.id AND h.token = o.token AND h.run_id = o.run_id) \
+        UPDATE {schema}.runs r SET \
+            status = e.status, outcome_kind = e.outcome_kind, outcome = e.outcome, error = e.error, \
+            failed_on = e.failed_on, changed_at = {now}, \
+            cancel_requested = e.status = 'waiting' AND (e.cancel_requested OR e.cancelling), \
+            wake_at = e.wakes, unique_key = NULL, \
+            due_at = CASE WHEN e.status <> 'waiting' THEN CASE WHEN r.parent_run IS NOT NULL THEN {now} END \
+                WHEN NOT r.paused THEN e.wakes END, \
+            listed = ", listed!("e.status"), ", \
             owner = NULL, lease_until = 0 \
-        FROM o JOIN held h ON h.id = o.id AND h.token = o.token AND h.run_id = o.run_id \
-        WHERE r.id = h.id RETURNING r.id, r.token";
+        FROM ends e WHERE r.id = e.id RETURNING r.id, r.token, e.status <> 'waiting' AND r.parent_run IS NOT NULL"
+    );
 
     /// Returns whether a run is in the state in which the holder of a lease left it.
     rests: "SELECT EXISTS (SELECT 1 FROM {schema}.runs \
         WHERE id = $1 AND run_id = $2 AND token = $3 AND owner IS NULL AND status IN ($4, 'cancelled'))";
 
+    /// Renews leases. A claim looks at the run when the old lease ends, and finds the new end; so `due_at` changes only
+    /// if the new end is earlier.
     renew: "WITH at AS MATERIALIZED (SELECT {now} AS now, set_config('synchronous_commit', 'off', true)), \
             o AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) \
                 AS o(id, run_id, token, ttl)), \
             held AS MATERIALIZED (SELECT r.id, r.token, r.run_id FROM {schema}.runs r \
                 WHERE r.id = ANY($1) AND r.owner IS NOT NULL ORDER BY r.id FOR NO KEY UPDATE) \
-        UPDATE {schema}.runs r SET lease_until = at.now + o.ttl \
+        UPDATE {schema}.runs r SET lease_until = at.now + o.ttl, \
+            due_at = CASE WHEN at.now + o.ttl < r.lease_until THEN at.now + o.ttl ELSE r.due_at END \
         FROM at, o JOIN held h ON h.id = o.id AND h.token = o.token AND h.run_id = o.run_id \
         WHERE r.id = h.id RETURNING r.id, r.token, at.now, r.cancel_requested";
 
-    release: "WITH at AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true), pg_notify($4, '')), \
+    release: concat!("WITH at AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true), pg_notify($4, '')), \
             o AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS o(id, run_id, token)), \
             held AS MATERIALIZED (SELECT r.id, r.token, r.run_id FROM {schema}.runs r \
                 WHERE r.id = ANY($1) AND r.owner IS NOT NULL ORDER BY r.id FOR NO KEY UPDATE) \
-        UPDATE {schema}.runs r SET owner = NULL, lease_until = 0 \
-        FROM at, o JOIN held h ON h.id = o.id AND h.token = o.token AND h.run_id = o.run_id WHERE r.id = h.id";
+        UPDATE {schema}.runs r SET owner = NULL, lease_until = 0, due_at = ", due!("NULL::bigint"), " \
+        FROM at, o JOIN held h ON h.id = o.id AND h.token = o.token AND h.run_id = o.run_id WHERE r.id = h.id");
 
     /// Releases the leases of the rows that no other session has locked, and returns the other leases.
-    release_unlocked: "WITH at AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true), pg_notify($4, '')), \
+    release_unlocked: concat!("WITH at AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true), pg_notify($4, '')), \
             o AS MATERIALIZED (SELECT * FROM unnest($1::bigint[], $2::text[], $3::bigint[]) AS o(id, run_id, token)), \
             held AS MATERIALIZED (SELECT r.id, r.token, r.run_id FROM {schema}.runs r \
                 WHERE r.id = ANY($1) AND r.owner IS NOT NULL ORDER BY r.id FOR NO KEY UPDATE SKIP LOCKED), \
-            released AS (UPDATE {schema}.runs r SET owner = NULL, lease_until = 0 \
+            released AS (UPDATE {schema}.runs r SET owner = NULL, lease_until = 0, due_at = ", due!("NULL::bigint"), " \
                 FROM at, o JOIN held h ON h.id = o.id AND h.token = o.token AND h.run_id = o.run_id \
                 WHERE r.id = h.id RETURNING r.id) \
         SELECT o.id, o.token FROM o JOIN {schema}.runs r \
             ON r.id = o.id AND r.token = o.token AND r.run_id = o.run_id AND r.owner IS NOT NULL \
-        WHERE o.id NOT IN (SELECT id FROM released)";
+        WHERE o.id NOT IN (SELECT id FROM released)");
 
     run: concat!("SELECT ", run_columns!(), ", {now} FROM {schema}.runs WHERE run_id = $1");
 
@@ -222,10 +273,16 @@ statements! {
 
     /// Takes the lease if the state that was decided on is unchanged. The commit waits for the disk even if the
     /// server's setting does not, because a token must not be assigned twice.
-    take: "UPDATE {schema}.runs SET token = token + 1, owner = $4, lease_until = {now} + $5 \
-        WHERE id = $1 AND token = $2 AND status = $6 AND owner IS NOT DISTINCT FROM $3 AND lease_until = $7 \
-        RETURNING {now}, (SELECT set_config('synchronous_commit', 'on', true) \
-            WHERE current_setting('synchronous_commit') = 'off')";
+    take: concat!(
+        "WITH taken AS (UPDATE {schema}.runs r SET token = token + 1, owner = $4, lease_until = {now} + $5, \
+                due_at = ", due!("({now} + $5)"), " \
+            WHERE id = $1 AND token = $2 AND status = $6 AND owner IS NOT DISTINCT FROM $3 AND lease_until = $7 \
+            RETURNING id, token, queue, {now} AS now), \
+        counted AS (INSERT INTO {schema}.running (queue, run, token) SELECT t.queue, t.id, t.token FROM taken t \
+            WHERE EXISTS (SELECT 1 FROM {schema}.queues s WHERE s.name = t.queue AND s.special)) \
+        SELECT now, (SELECT set_config('synchronous_commit', 'on', true) \
+            WHERE current_setting('synchronous_commit') = 'off') FROM taken"
+    );
 
     records: "SELECT seq, key, kind, payload, input_fingerprint FROM {schema}.steps WHERE run = $1";
 
@@ -251,7 +308,9 @@ statements! {
 
     /// Wakes a run. This includes a run that is being executed: it may be about to wait, and may have looked for the
     /// answer before this statement.
-    wake: "UPDATE {schema}.runs SET wake_at = {now} WHERE id = $1 AND status IN ('running', 'waiting')";
+    wake: "UPDATE {schema}.runs SET wake_at = {now}, \
+        due_at = CASE WHEN status = 'waiting' AND NOT paused THEN {now} ELSE due_at END \
+        WHERE id = $1 AND status IN ('running', 'waiting')";
 
     now: "SELECT {now}";
 
@@ -262,7 +321,8 @@ statements! {
     notify: "SELECT pg_notify($1, '')";
 
     revive: "UPDATE {schema}.runs SET status = 'running', outcome_kind = NULL, outcome = NULL, error = NULL, \
-        failed_on = '[]', changed_at = {now}, wake_at = NULL WHERE id = $1";
+        failed_on = '[]', changed_at = {now}, wake_at = NULL, unique_key = NULL, \
+        due_at = CASE WHEN NOT paused THEN lease_until END, listed = CASE WHEN paused THEN 4 END WHERE id = $1";
 
     drop_steps: "DELETE FROM {schema}.steps WHERE run = $1 AND key = ANY($2)";
 
@@ -276,15 +336,25 @@ statements! {
     set_version: "UPDATE {schema}.runs SET version = $2, failed_on = $3 WHERE id = $1";
 
     request_cancel: "UPDATE {schema}.runs SET cancel_requested = true, \
-        wake_at = CASE WHEN status = 'waiting' THEN {now} ELSE wake_at END WHERE id = $1";
+        wake_at = CASE WHEN status = 'waiting' THEN {now} ELSE wake_at END, \
+        due_at = CASE WHEN status = 'waiting' AND NOT paused THEN {now} ELSE due_at END WHERE id = $1";
 
     cancel_without_undo: "UPDATE {schema}.runs SET status = 'cancelled', outcome_kind = NULL, outcome = NULL, error = NULL, \
         failed_on = '[]', changed_at = {now}, wake_at = NULL, cancel_requested = false, owner = NULL, \
-        lease_until = 0 WHERE id = $1";
+        lease_until = 0, unique_key = NULL, \
+        due_at = CASE WHEN parent_run IS NOT NULL THEN {now} END, listed = 3 WHERE id = $1";
 
     /// Locks and returns the given runs whose lease is free. Owners that execute a run never wait for this.
     deletable: "SELECT id, run_id, status, changed_at, greatest(lease_until - {now}, 0), owner IS NOT NULL \
         FROM {schema}.runs WHERE run_id = ANY($1) AND (owner IS NULL OR lease_until <= {now}) ORDER BY id FOR UPDATE";
+
+    /// Removes runs from the lists of due runs.
+    unlist: "WITH found AS MATERIALIZED (SELECT r.id, r.workflow, r.queue, r.queue_key, r.rank FROM {schema}.runs r \
+            WHERE r.id = ANY($1)), \
+        unlisted AS (DELETE FROM {schema}.ready q USING found f \
+            WHERE q.workflow = f.workflow AND q.queue = f.queue AND q.rank = f.rank AND q.run = f.id) \
+        DELETE FROM {schema}.behind b USING found f \
+            WHERE b.queue = f.queue AND b.key = f.queue_key AND b.rank = f.rank AND b.run = f.id";
 
     delete_steps: "DELETE FROM {schema}.steps WHERE run = ANY($1)";
 
@@ -292,40 +362,17 @@ statements! {
 
     delete_runs: "DELETE FROM {schema}.runs WHERE id = ANY($1)";
 
-    import: "INSERT INTO {schema}.runs (run_id, workflow, version, status, input, input_fingerprint, outcome_kind, \
-            outcome, error, failed_on, token, lease_until, created_at, changed_at, wake_at, cancel_requested) \
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, 0, $11, $12, $13, $14) \
-        ON CONFLICT (run_id) DO NOTHING RETURNING id";
-
-    list: "SELECT id, workflow, version, format, status, NULL::text, NULL::bigint, NULL::smallint, NULL::text, \
-            error, failed_on, token, owner, lease_until, created_at, changed_at, wake_at, cancel_requested, {now}, \
-            run_id FROM {schema}.runs r \
-        WHERE ($1::bigint IS NULL OR id < $1) AND ($2::text IS NULL OR workflow = $2) \
-        AND ($3::text[] IS NULL OR status = ANY($3)) \
-        AND ($4::bigint IS NULL OR created_at >= $4) AND ($5::bigint IS NULL OR created_at < $5) \
-        AND ($6::bigint IS NULL OR changed_at < $6) \
-        AND ($7::text IS NULL OR position($7 IN error) > 0) \
-        AND ($8::text IS NULL OR EXISTS (SELECT 1 FROM {schema}.steps s WHERE s.run = r.id AND s.key = $8)) \
-        ORDER BY id DESC LIMIT $9";
-
-    waiting: "SELECT w.key, w.token, w.request, w.since, w.expires_at, r.run_id, r.workflow \
-        FROM {schema}.waits w JOIN {schema}.runs r ON r.id = w.run \
-        WHERE r.status IN ('running', 'waiting') \
-        AND ($1::text IS NULL OR r.run_id = $1) AND ($2::text IS NULL OR w.key = $2) \
-        AND ($3::text IS NULL OR w.token = $3) \
-        AND ($4::bigint IS NULL OR (w.since, r.run_id, w.key) < ($4, $5, $6)) \
-        ORDER BY w.since DESC, r.run_id DESC, w.key DESC LIMIT $7";
-
-    /// Selects due runs, each status by its own index, the longest overdue first.
-    due: "SELECT run_id, workflow, version, since FROM ( \
-            (SELECT run_id, workflow, version, \
-                CASE WHEN owner IS NULL THEN changed_at ELSE lease_until END AS since \
-                FROM {schema}.runs WHERE status = 'running' AND (owner IS NULL OR lease_until <= (SELECT {now})) \
-                AND ($2::text[] IS NULL OR workflow = ANY($2))) \
-            UNION ALL \
-            (SELECT run_id, workflow, version, wake_at AS since FROM {schema}.runs \
-                WHERE status = 'waiting' AND wake_at <= (SELECT {now}) AND (owner IS NULL OR lease_until <= (SELECT {now})) \
-                AND ($2::text[] IS NULL OR workflow = ANY($2)) \
-                ORDER BY wake_at LIMIT $1)) due \
-        ORDER BY since, run_id LIMIT $1";
+    import: concat!(
+        "INSERT INTO {schema}.runs AS r (run_id, workflow, version, status, input, input_fingerprint, outcome_kind, \
+            outcome, error, failed_on, token, lease_until, created_at, changed_at, wake_at, cancel_requested, \
+            queue, queue_key, priority, rank, start_by, paused, crashes, parent_run, parent_key, tags, unique_key, due_at, \
+            listed) \
+        SELECT r.*, ", due!("NULL::bigint"), ", ", listed!("r.status"), " \
+        FROM (SELECT $1::text AS run_id, $2::text, $3::bigint, $4::text AS status, $5::text, $6::bigint, $7::smallint, \
+            $8::text, $9::text, $10::text, 1, 0, $11::bigint, $12::bigint AS changed_at, $13::bigint AS wake_at, \
+            $14::boolean, $15::text, $16::text, $17::integer, $18::bigint, $19::bigint, $20::boolean AS paused, \
+            $21::integer, $22::text, $23::text, $24::text[], (SELECT $25::text WHERE NOT EXISTS (SELECT 1 \
+                FROM {schema}.runs u WHERE u.queue = $15 AND u.unique_key = $25))) r \
+        ON CONFLICT (run_id) DO NOTHING RETURNING id"
+    );
 }

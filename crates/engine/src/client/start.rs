@@ -1,0 +1,245 @@
+use std::fmt;
+use std::future::IntoFuture;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use awaitly_core::journal::{EncodeError, Refused, Timestamp};
+use awaitly_core::store::{Dispatch, Input, InvalidRunId, RunId, Start, StoreError, Submit, Submitted};
+use serde::Serialize;
+
+use super::{Client, RunHandle};
+use crate::contract::Output;
+
+/// A run that is about to be started: [`Client::start`] returns it. Nothing happens until it is awaited.
+#[must_use = "nothing happens until it is awaited"]
+pub struct Starting<S, T, E, X> {
+    client: Client<S>,
+    submit: Result<Submit, StartError>,
+    output: Output<T, E, X>,
+}
+
+/// Many runs that are about to be started: [`Client::start_many`] returns it. Nothing happens until it is awaited.
+#[must_use = "nothing happens until it is awaited"]
+pub struct StartMany<S, T, E, X> {
+    client: Client<S>,
+    submits: Vec<Result<Submit, StartError>>,
+    output: Output<T, E, X>,
+}
+
+/// The reasons for which a run was not started.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The run id is empty or too long.
+    #[error(transparent)]
+    InvalidRunId(#[from] InvalidRunId),
+    /// The input has no JSON form.
+    #[error("the input of the run cannot be recorded as a `{type_name}` ({reason}): change the type")]
+    Unencodable {
+        /// The type of the input.
+        type_name: Box<str>,
+        /// The reason.
+        reason: Box<str>,
+    },
+    /// A run with this id exists, and it has another input.
+    #[error("run `{run}` was started with another input: use another run id")]
+    InputChanged {
+        /// The run.
+        run: RunId,
+    },
+    /// A run with this id exists, and it belongs to another workflow.
+    #[error("run `{run}` belongs to the workflow `{workflow}`: use another run id")]
+    OtherWorkflow {
+        /// The run.
+        run: RunId,
+        /// The workflow of the run.
+        workflow: Arc<str>,
+    },
+    /// The store failed.
+    #[error("the store failed: {0}")]
+    Store(#[from] StoreError),
+}
+
+impl From<EncodeError> for StartError {
+    fn from(EncodeError { type_name, reason, .. }: EncodeError) -> Self {
+        Self::Unencodable { type_name, reason }
+    }
+}
+
+impl StartError {
+    fn refused(run: &RunId, refused: Refused) -> Self {
+        let run = run.clone();
+        match refused {
+            Refused::OtherWorkflow { workflow } => Self::OtherWorkflow { run, workflow },
+            _ => Self::InputChanged { run },
+        }
+    }
+}
+
+fn submit(workflow: &'static str, run: Arc<str>, input: &impl Serialize) -> Result<Submit, StartError> {
+    Ok(Submit::new(RunId::new(run)?, workflow).input(Input::of(input)?))
+}
+
+/// Writes the options that one run and many runs have in common.
+macro_rules! options {
+    ($each:ident) => {
+        /// Puts the run into this queue.
+        ///
+        /// # Default
+        /// The default queue, whose name is empty.
+        pub fn queue(self, queue: impl Into<Arc<str>>) -> Self {
+            let queue = queue.into();
+            self.$each(|submit| submit.queue(Arc::clone(&queue)))
+        }
+
+        /// Sets the key of the run in its queue: a customer, a tenant, a host. Limits per key and the turns of a fair
+        /// queue refer to it.
+        ///
+        /// # Default
+        /// None.
+        pub fn key(self, key: impl Into<Arc<str>>) -> Self {
+            let key = key.into();
+            self.$each(|submit| submit.key(Arc::clone(&key)))
+        }
+
+        /// Sets the priority. One point is worth one second of waiting, so a run of the lowest priority starts, too. In a
+        /// fair queue, one point is worth one turn.
+        ///
+        /// # Default
+        /// 0.
+        pub fn priority(self, priority: i32) -> Self {
+            self.$each(|submit| submit.priority(priority))
+        }
+
+        /// Starts the run after `delay` at the earliest, by the store's clock.
+        pub fn after(self, delay: Duration) -> Self {
+            self.$each(|submit| submit.start(Start::In(delay)))
+        }
+
+        /// Starts the run at `moment` at the earliest, by the store's clock.
+        pub fn at(self, moment: impl Into<Timestamp>) -> Self {
+            let moment = moment.into();
+            self.$each(|submit| submit.start(Start::At(moment)))
+        }
+
+        /// Adds a tag, by which people find the run: at most 10 tags of at most 100 bytes.
+        pub fn tag(self, tag: impl Into<Arc<str>>) -> Self {
+            let tag = tag.into();
+            self.$each(|submit| submit.tag(Arc::clone(&tag)))
+        }
+
+        /// Starts no second run while a queued run of the queue has this key: the handle is the one of that run. A run
+        /// that has begun does not count.
+        pub fn deduplicate(self, key: impl Into<Arc<str>>) -> Self {
+            let key = key.into();
+            self.$each(|submit| submit.deduplicate(Arc::clone(&key)))
+        }
+
+        /// Starts the run after `delay`. If a queued run of the queue has this key, that run gets the new input and
+        /// starts after `delay` instead. So many calls in a short time start one run, with the input of the last call.
+        pub fn debounce(self, key: impl Into<Arc<str>>, delay: Duration) -> Self {
+            let key = key.into();
+            self.$each(|submit| submit.debounce(Arc::clone(&key)).start(Start::In(delay)))
+        }
+
+        /// Never starts the run after `moment`, by the store's clock: it is cancelled instead.
+        pub fn start_by(self, moment: impl Into<Timestamp>) -> Self {
+            let moment = moment.into();
+            self.$each(|submit| submit.start_by(moment))
+        }
+    };
+}
+
+impl<S: Dispatch + Clone, T, E, X> Starting<S, T, E, X> {
+    pub(super) fn new(
+        client: Client<S>,
+        workflow: &'static str,
+        run: Arc<str>,
+        input: &impl Serialize,
+    ) -> Self {
+        Self { client, submit: submit(workflow, run, input), output: PhantomData }
+    }
+
+    options!(each);
+
+    fn each(mut self, change: impl FnOnce(Submit) -> Submit) -> Self {
+        self.submit = self.submit.map(change);
+        self
+    }
+}
+
+impl<S: Dispatch + Clone, T, E, X> StartMany<S, T, E, X> {
+    pub(super) fn new<I: Serialize>(
+        client: Client<S>,
+        workflow: &'static str,
+        runs: impl Iterator<Item = (Arc<str>, I)>,
+    ) -> Self {
+        let submits = runs.map(|(run, input)| submit(workflow, run, &input)).collect();
+        Self { client, submits, output: PhantomData }
+    }
+
+    options!(each);
+
+    fn each(mut self, change: impl Fn(Submit) -> Submit) -> Self {
+        self.submits = self.submits.into_iter().map(|submit| submit.map(&change)).collect();
+        self
+    }
+}
+
+impl<S: Dispatch + Clone, T: 'static, E: 'static, X: 'static> IntoFuture for Starting<S, T, E, X> {
+    type Output = Result<RunHandle<S, T, E, X>, StartError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { client, submit, .. } = self;
+        Box::pin(async move {
+            let submit = submit?;
+            let run = submit.run.clone();
+            match client.store.submit(vec![submit]).await?.pop() {
+                Some(Err(refused)) => Err(StartError::refused(&run, refused)),
+                Some(Ok(Submitted::Duplicate(found))) => Ok(RunHandle::new(client, found)),
+                Some(Ok(Submitted::Queued | Submitted::Exists(_))) | None => Ok(RunHandle::new(client, run)),
+            }
+        })
+    }
+}
+
+impl<S: Dispatch + Clone, T: 'static, E: 'static, X: 'static> IntoFuture for StartMany<S, T, E, X> {
+    type Output = Result<Vec<Result<RunHandle<S, T, E, X>, StartError>>, StoreError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let Self { client, submits, .. } = self;
+        Box::pin(async move {
+            let runs: Vec<_> = submits
+                .iter()
+                .map(|submit| submit.as_ref().map(|submit| submit.run.clone()).map_err(Clone::clone))
+                .collect();
+            let results = client.store.submit(submits.into_iter().flatten().collect()).await?;
+            let mut results = results.into_iter();
+            let started = runs.into_iter().map(|run| {
+                let run = run?;
+                match results.next() {
+                    Some(Err(refused)) => Err(StartError::refused(&run, refused)),
+                    Some(Ok(Submitted::Duplicate(found))) => Ok(RunHandle::new(client.clone(), found)),
+                    Some(Ok(_)) | None => Ok(RunHandle::new(client.clone(), run)),
+                }
+            });
+            Ok(started.collect())
+        })
+    }
+}
+
+impl<S, T, E, X> fmt::Debug for Starting<S, T, E, X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Starting").field("submit", &self.submit).finish_non_exhaustive()
+    }
+}
+
+impl<S, T, E, X> fmt::Debug for StartMany<S, T, E, X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StartMany").field("runs", &self.submits.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,242 @@
+use std::fmt;
+use std::future::IntoFuture;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use awaitly_core::extend::claimed;
+use awaitly_core::extend::outside::{self, Errand};
+use awaitly_core::journal::{EncodeError, Key, Outcome, Payload, Refused, Status};
+use awaitly_core::store::{Input, InvalidRunId, RunId, StoreError, Submit, Submitted};
+use awaitly_core::{DurableRun, Error, FromStep, KeepRun, RunError, WaitFor};
+use serde::Serialize;
+
+use super::{Office, office_of};
+use crate::contract::Output;
+
+/// A step that starts another run, and waits for its end: [`RunExt::child`](super::RunExt::child) returns it. Await it, or
+/// pass it to `step!`.
+///
+/// # Errors
+/// Awaiting the step returns [`RunError::Waiting`] until the child ends. If the body returns this error, the run waits
+/// without a task, and the end of the child makes it due.
+///
+/// It returns [`Error::Failed`] with the error of the child if the child failed, [`RunError::Cancelled`] if the child was
+/// cancelled, [`RunError::InputChanged`] or [`RunError::OtherWorkflow`] if the id of the child belongs to another run,
+/// [`RunError::NoWorker`] if no worker executes this run, or one of the errors of recording a step.
+///
+/// # Cancellation
+/// If this run is cancelled while it waits, it cancels its child, too, unless the child is [detached](Self::detached).
+/// It does not wait until the child has undone its work.
+///
+/// # Resume
+/// The child is started once. If the run is resumed before the child ends, it waits again; afterwards, it returns the
+/// recorded outcome of the child. If the run failed on this step, a retry of the run retries the child, too.
+#[must_use = "it does nothing unless it is awaited: put it into `step!(..)`, or `.await` it"]
+pub struct Child<'r, T, E, X> {
+    run: &'r DurableRun,
+    question: WaitFor<'r, ()>,
+    workflow: &'static str,
+    input: Result<Input, EncodeError>,
+    id: Option<Arc<str>>,
+    queue: Arc<str>,
+    key: Option<Arc<str>>,
+    priority: i32,
+    is_detached: bool,
+    output: Output<T, E, X>,
+}
+
+/// The question under which the run waits, for people who look at it.
+#[derive(Serialize)]
+struct Request<'a> {
+    child: &'a str,
+    workflow: &'a str,
+}
+
+impl<'r, T, E, X> Child<'r, T, E, X> {
+    pub(super) fn new(
+        run: &'r DurableRun,
+        workflow: &'static str,
+        name: Key,
+        input: &impl Serialize,
+    ) -> Self {
+        Self {
+            run,
+            question: run.wait_for(name),
+            workflow,
+            input: Input::of(input),
+            id: None,
+            queue: Arc::default(),
+            key: None,
+            priority: 0,
+            is_detached: false,
+            output: PhantomData,
+        }
+    }
+
+    /// Sets the run id of the child.
+    ///
+    /// # Default
+    /// The id of this run, a slash, and the key of the step.
+    pub fn id(mut self, run: impl Into<Arc<str>>) -> Self {
+        self.id = Some(run.into());
+        self
+    }
+
+    /// Puts the child into this queue.
+    ///
+    /// # Default
+    /// The default queue.
+    pub fn queue(mut self, queue: impl Into<Arc<str>>) -> Self {
+        self.queue = queue.into();
+        self
+    }
+
+    /// Sets the key of the child in its queue.
+    pub fn queue_key(mut self, key: impl Into<Arc<str>>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// Sets the priority of the child. One point is worth one second of waiting.
+    pub const fn priority(mut self, priority: i32) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Records the outcome under `key` instead of the step's name: see
+    /// [`Step::key`](awaitly_core::step::Step::key).
+    pub fn key(mut self, key: impl Into<Key>) -> Self {
+        self.question = self.question.key(key);
+        self
+    }
+
+    /// Lets the child continue if this run is cancelled.
+    pub const fn detached(mut self) -> Self {
+        self.is_detached = true;
+        self
+    }
+
+    /// Returns the submission of the child.
+    fn submit(&self, step: &Key) -> Result<Submit, RunError> {
+        let id = self.id.clone().unwrap_or_else(|| format!("{}/{step}", self.run.id()).into());
+        let child = RunId::new(id).map_err(|InvalidRunId { bytes, .. }| RunError::TooLarge {
+            what: format!("the run id of the child `{step}`").into(),
+            bytes,
+            limit: RunId::MAX_BYTES,
+        })?;
+        let input =
+            self.input.clone().map_err(|EncodeError { type_name, reason, .. }| RunError::Unencodable {
+                what: format!("the input of the child `{step}`").into(),
+                type_name,
+                reason,
+            })?;
+        let parent = RunId::new(self.run.id()).map_err(RunError::from)?;
+        let submit = Submit::new(child, self.workflow).input(input).child_of(parent, step.clone());
+        let submit = submit.queue(Arc::clone(&self.queue)).priority(self.priority);
+        Ok(match &self.key {
+            Some(key) => submit.key(Arc::clone(key)),
+            None => submit,
+        })
+    }
+}
+
+impl<'r, T, E, X> IntoFuture for Child<'r, T, E, X>
+where
+    T: Send + 'r,
+    E: FromStep<RunError> + Send + 'r,
+    X: KeepRun<T, E> + 'r,
+{
+    type Output = Result<T, Error<E>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'r>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        let step = outside::key_of(&self.question);
+        let submit = self.submit(&step);
+        let Self { run, question, is_detached, .. } = self;
+        Box::pin(async move {
+            let outcome = match submit {
+                Ok(submit) => wait(run, question, submit, is_detached).await,
+                Err(error) => Err(error),
+            };
+            read::<T, E, X>(&step, &outcome.map_err(Error::Run)?)
+        })
+    }
+}
+
+/// Starts the child if it was not started yet, and returns its outcome.
+async fn wait(
+    run: &DurableRun,
+    question: WaitFor<'_, ()>,
+    submit: Submit,
+    is_detached: bool,
+) -> Result<Outcome, RunError> {
+    let step = outside::key_of(&question);
+    let office = office_of(run, &step)?;
+    let was_asked = outside::entry(run, &step).is_some();
+    let child = submit.run.clone();
+    let question = question.request(&Request { child: &child, workflow: &submit.workflow });
+    let starting = Arc::clone(&office);
+    let begin =
+        Errand::Begin(Box::new(move |_| Box::pin(async move { start(&starting, submit, was_asked).await })));
+    let outcome = outside::outcome(outside::with_errand(question, begin)).await;
+    if let (Err(RunError::Cancelled { .. }), true, false) = (&outcome, was_asked, is_detached) {
+        let cancelled = office.cancel(child).await;
+        cancelled.map(drop).map_err(|error| outside::stop(run, RunError::Store(error)))?;
+    }
+    outcome
+}
+
+/// Submits the child. Returns an outcome if the child has ended already, or cannot be started.
+async fn start(office: &Office, submit: Submit, was_asked: bool) -> Result<Option<Outcome>, StoreError> {
+    let child = submit.run.clone();
+    match office.submit(submit).await? {
+        Ok(Submitted::Queued | Submitted::Duplicate(_)) => Ok(None),
+        // A retry of the parent has dropped the outcome of the child.
+        Ok(Submitted::Exists(Status::Failed | Status::Cancelled)) if !was_asked => {
+            office.retry(child).await.map(|_| None)
+        }
+        // The child ended, and its end has not reached the parent: on a store that cannot commit both at once, or
+        // because the child is older than the question.
+        Ok(Submitted::Exists(status)) if status.has_ended() => {
+            let header = office.header(child).await?;
+            Ok(header.and_then(|header| header.outcome))
+        }
+        Ok(Submitted::Exists(_)) => Ok(None),
+        Err(refused) => Ok(Some(stopped(&match refused {
+            Refused::OtherWorkflow { workflow } => {
+                RunError::OtherWorkflow { run: (*child).into(), workflow: (*workflow).into() }
+            }
+            _ => RunError::InputChanged { what: format!("the child `{child}`").into() },
+        }))),
+    }
+}
+
+fn stopped(error: &RunError) -> Outcome {
+    // An error always has a JSON form.
+    Outcome::Stopped(Payload::encode(error).unwrap_or_else(|_| Payload::from_stored("null")))
+}
+
+/// Reads the outcome of the child.
+fn read<T, E, X>(step: &Key, outcome: &Outcome) -> Result<T, Error<E>>
+where
+    X: KeepRun<T, E>,
+{
+    let undecodable = |error: awaitly_core::journal::DecodeError| {
+        Error::Run(RunError::Undecodable {
+            what: format!("the result of the child `{step}`").into(),
+            type_name: error.type_name,
+            reason: error.reason,
+        })
+    };
+    if let Outcome::Stopped(payload) = outcome {
+        return Err(payload.decode().map_or_else(undecodable, Error::Run));
+    }
+    claimed::result::<X, T, E>(outcome).map_err(undecodable)?.map_err(Error::Failed)
+}
+
+impl<T, E, X> fmt::Debug for Child<'_, T, E, X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Child").field("workflow", &self.workflow).finish_non_exhaustive()
+    }
+}

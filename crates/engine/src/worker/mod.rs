@@ -1,0 +1,222 @@
+//! Workers: execute the due runs of a store.
+
+mod crew;
+mod drain;
+mod served;
+mod work;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use awaitly_core::clock::secs;
+use awaitly_core::dispatch::Queue;
+use awaitly_core::store::Dispatch;
+use awaitly_core::{DurableRun, FromStep, KeepRun, RunError, Workflow};
+use serde::de::DeserializeOwned;
+
+use crate::Contract;
+use served::Served;
+pub use work::Ticked;
+
+/// Executes the due runs of a store: queued runs, runs whose question was answered or whose sleep is over, and runs whose
+/// process died.
+///
+/// Any number of workers, in any number of processes, share a store. Each claims as many runs as it has room for. A
+/// worker keeps no state: the store knows everything, so a worker can stop at any time.
+///
+/// # Default
+///
+/// | option | default |
+/// | --- | --- |
+/// | [`concurrency`](Self::concurrency) | 256 runs at a time |
+/// | [`grace`](Self::grace) | 30 seconds |
+/// | [`max_crashes`](Self::max_crashes) | 5 |
+/// | [`poll_every`](Self::poll_every) | 10 seconds |
+///
+/// # Examples
+/// ```
+/// use awaitly_core::clock::secs;
+/// use awaitly_core::{DurableRun, RunError};
+/// use awaitly_engine::{Contract, Queue, Rate, Worker};
+/// use awaitly_persistence::MemoryStore;
+///
+/// const MAIL: Contract<String, (), RunError> = Contract::new("mail");
+///
+/// # async fn send(_: DurableRun, _: String) -> Result<(), RunError> { Ok(()) }
+/// let worker = Worker::new(MemoryStore::new())
+///     .serve(MAIL, send)
+///     .queue(Queue::new("mails").rate(Rate::per_second(20)))
+///     .concurrency(64)
+///     .grace(secs(10));
+/// ```
+#[must_use = "a worker does nothing until `run_until` or `tick` is awaited"]
+pub struct Worker<S> {
+    store: S,
+    served: HashMap<Arc<str>, Arc<Served>>,
+    queues: Vec<Queue>,
+    concurrency: usize,
+    grace: Duration,
+    max_crashes: u32,
+    poll_every: Duration,
+}
+
+/// The time after which a sleeping run of a worker leaves its task and waits in the store.
+const PARK_AFTER: Duration = secs(1);
+
+impl<S: Dispatch + Clone> Worker<S> {
+    /// Creates a worker for `store`. It executes no run until it [serves](Self::serve) a workflow.
+    pub fn new(store: S) -> Self {
+        Self {
+            store,
+            served: HashMap::new(),
+            queues: Vec::new(),
+            concurrency: 256,
+            grace: secs(30),
+            max_crashes: 5,
+            poll_every: secs(10),
+        }
+    }
+
+    /// Returns the store.
+    #[must_use]
+    pub const fn store(&self) -> &S {
+        &self.store
+    }
+
+    /// Serves the workflow of `contract`: due runs are executed with `body`, which gets a handle and the input of the
+    /// run.
+    ///
+    /// A run that sleeps, waits for the next attempt of a step, or waits for an answer, for longer than a second, leaves
+    /// its task: it waits in the store.
+    ///
+    /// If the input of a run is not an `I` any more, the run fails with [`RunError::Undecodable`]. After a correction of
+    /// the code, retry it.
+    ///
+    /// # Panics
+    /// Panics if the worker already serves a workflow with this name.
+    pub fn serve<I, T, E, X, F, Fut>(self, contract: Contract<I, T, E, X>, body: F) -> Self
+    where
+        I: DeserializeOwned + Send + 'static,
+        T: Send + 'static,
+        E: FromStep<RunError> + fmt::Display + Send + 'static,
+        X: KeepRun<T, E> + 'static,
+        F: Fn(DurableRun, I) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        self.serve_with(contract, |workflow| workflow, body)
+    }
+
+    /// Serves the workflow of `contract` like [`serve`](Self::serve), with more settings: `configure` gets the
+    /// [`Workflow`], to set its version, migrations, observers, deadline and so on.
+    ///
+    /// # Panics
+    /// Panics if the worker already serves a workflow with this name, or if `configure` returns a workflow with another
+    /// name.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::clock::{days, mins};
+    /// use awaitly_core::{DurableRun, RunError};
+    /// use awaitly_engine::{Contract, Worker};
+    /// use awaitly_persistence::MemoryStore;
+    ///
+    /// const REFUND: Contract<u64, u64, RunError> = Contract::new("refund");
+    ///
+    /// # async fn refund(_: DurableRun, cents: u64) -> Result<u64, RunError> { Ok(cents) }
+    /// let worker = Worker::new(MemoryStore::new())
+    ///     .serve_with(REFUND, |workflow| workflow.version(2).deadline(days(1)).park_after(mins(1)), refund);
+    /// ```
+    pub fn serve_with<I, T, E, X, F, Fut>(
+        mut self,
+        contract: Contract<I, T, E, X>,
+        configure: impl FnOnce(Workflow<X>) -> Workflow<X>,
+        body: F,
+    ) -> Self
+    where
+        I: DeserializeOwned + Send + 'static,
+        T: Send + 'static,
+        E: FromStep<RunError> + fmt::Display + Send + 'static,
+        X: KeepRun<T, E> + 'static,
+        F: Fn(DurableRun, I) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let name = contract.name();
+        let served = Served::new(contract, self.store.clone(), configure, body);
+        let earlier = self.served.insert(name.into(), Arc::new(served));
+        assert!(earlier.is_none(), "the worker serves the workflow `{name}` already: serve it once");
+        self
+    }
+
+    /// Declares the settings of a queue. The worker stores them when it starts. They apply to all workers of the store.
+    ///
+    /// If an operator has [set](crate::Client::set_queue) other settings since, these stay, until the settings in the
+    /// code change.
+    pub fn queue(mut self, queue: Queue) -> Self {
+        self.queues.retain(|declared| declared.name != queue.name);
+        self.queues.push(queue);
+        self
+    }
+
+    /// Sets the number of runs that this worker executes at a time. A run that waits in the store does not count.
+    ///
+    /// # Default
+    /// 256.
+    ///
+    /// # Panics
+    /// Panics if `runs` is 0.
+    pub fn concurrency(mut self, runs: usize) -> Self {
+        assert!(runs > 0, "`concurrency` must be at least 1: a worker that executes no run is not needed");
+        self.concurrency = runs;
+        self
+    }
+
+    /// Sets the time that running executions get to end when the worker stops. After it, they are interrupted, and
+    /// another worker resumes their runs.
+    ///
+    /// # Default
+    /// 30 seconds.
+    pub const fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Sets the number of times in a row that the process of a run may die without progress. Then, a worker fails the run
+    /// with [`RunError::CrashedRepeatedly`]. A new record of the run counts as progress.
+    ///
+    /// # Default
+    /// 5.
+    ///
+    /// # Panics
+    /// Panics if `crashes` is 0, because a process may die for a reason that has nothing to do with its runs.
+    pub fn max_crashes(mut self, crashes: u32) -> Self {
+        assert!(crashes > 0, "`max_crashes` must be at least 1");
+        self.max_crashes = crashes;
+        self
+    }
+
+    /// Sets the longest time between two queries of a quiet store. The store reports changes, and each query returns the
+    /// time of the next due run, so this only matters for changes that the store cannot report.
+    ///
+    /// # Default
+    /// 10 seconds.
+    ///
+    /// # Panics
+    /// Panics if `pause` is shorter than a second.
+    pub fn poll_every(mut self, pause: Duration) -> Self {
+        assert!(pause >= secs(1), "`poll_every` must be at least a second: the store reports changes itself");
+        self.poll_every = pause;
+        self
+    }
+}
+
+impl<S> fmt::Debug for Worker<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker")
+            .field("workflows", &self.served.keys())
+            .field("queues", &self.queues)
+            .field("concurrency", &self.concurrency)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,306 @@
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::time::Duration;
+
+use awaitly_core::RunError;
+use awaitly_core::clock::{ms, secs};
+use awaitly_core::journal::{Outcome, Payload, Status, Timestamp};
+use awaitly_core::store::{Claim, Claimed, Configure, Dispatch, Ending, Held, Owner, StoreError};
+use tokio::time::{Instant, sleep_until};
+
+use super::Worker;
+use super::crew::Crew;
+use crate::schedule::{Fired, fire};
+
+/// The shortest time between two claims that find no run.
+const PAUSE: Duration = ms(1);
+
+/// The longest time between two claims if the store fails.
+const LONGEST_PAUSE: Duration = secs(5);
+
+/// The result of [`Worker::tick`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Ticked {
+    /// The number of executions that began.
+    pub executed: usize,
+    /// Whether the call ended because no run was due any more. Otherwise, its time was over.
+    pub idle: bool,
+}
+
+/// The loop of a worker.
+pub(super) struct Work<'w, S> {
+    worker: &'w Worker<S>,
+    pub(super) crew: Crew,
+    executed: usize,
+    /// The time of the next claim.
+    next: Instant,
+    /// The time at which the next schedule is due, if there is one.
+    schedule: Option<Instant>,
+    /// The time of a claim that only asks for the time of the next schedule, because the worker has no room for runs.
+    look: Option<Instant>,
+    /// The number of claims in a row that failed.
+    failures: u32,
+    /// Whether the last claim left no due run behind.
+    pub(super) is_idle: bool,
+}
+
+/// A look at the schedules in flight.
+type Firing = Pin<Box<dyn Future<Output = Result<Fired, StoreError>> + Send>>;
+
+/// A claim in flight.
+type Claiming = Pin<Box<dyn Future<Output = Result<Claimed, StoreError>> + Send>>;
+
+impl<S: Dispatch + Clone> Worker<S> {
+    /// Executes due runs until `shutdown` is ready, and then stops: the worker claims no more runs, waits for the running
+    /// executions for at most the [grace period](Self::grace), interrupts the others, and releases their leases. Another
+    /// worker resumes them.
+    ///
+    /// Executions run as tasks of the current tokio runtime. If the store fails, the worker logs the failure and tries
+    /// again.
+    ///
+    /// # Errors
+    /// Returns [`StoreError::Closed`] if the store is closed, and any error of the store if it refuses the settings of
+    /// the declared queues.
+    ///
+    /// # Panics
+    /// Panics outside of a tokio runtime.
+    ///
+    /// # Cancel safety
+    /// Dropping the future stops the worker at once: it interrupts all executions, whose runs become due again. So a
+    /// second signal can stop a worker that drains:
+    ///
+    /// ```
+    /// # async fn signal() {}
+    /// # async fn demo(worker: awaitly_engine::Worker<awaitly_persistence::MemoryStore>) {
+    /// tokio::select! {
+    ///     stopped = worker.run_until(signal()) => stopped.unwrap_or_else(|error| eprintln!("{error}")),
+    ///     () = async { signal().await; signal().await } => {}
+    /// }
+    /// # }
+    /// ```
+    pub async fn run_until(&self, shutdown: impl Future<Output = ()>) -> Result<(), StoreError> {
+        let mut work = Work::new(self);
+        self.store.configure(self.queues.clone(), Configure::Declare).await?;
+        let worked = work.until(shutdown, false).await;
+        work.drain().await;
+        worked
+    }
+
+    /// Executes due runs until none is due, or until `budget` is over, and then stops as [`run_until`](Self::run_until)
+    /// does. Use it if a platform calls your program at intervals and does not let it run between calls. Overlapping
+    /// calls are safe.
+    ///
+    /// # Errors
+    /// As [`run_until`](Self::run_until).
+    ///
+    /// # Panics
+    /// Panics outside of a tokio runtime.
+    ///
+    /// # Cancel safety
+    /// As [`run_until`](Self::run_until).
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::clock::secs;
+    /// use awaitly_core::{DurableRun, RunError};
+    /// use awaitly_engine::{Client, Contract, Worker};
+    /// use awaitly_persistence::MemoryStore;
+    ///
+    /// const SUM: Contract<Vec<u64>, u64, RunError> = Contract::new("sum");
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = MemoryStore::new();
+    /// let sum = Client::new(store.clone()).start(SUM, "sum-7", &vec![3, 4]).await?;
+    /// let worker = Worker::new(store).serve(SUM, async |_: DurableRun, numbers: Vec<u64>| Ok(numbers.iter().sum()));
+    /// let ticked = worker.tick(secs(10)).await?;
+    /// assert!(ticked.idle && ticked.executed == 1);
+    /// assert_eq!(sum.result().await, Ok(7));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn tick(&self, budget: Duration) -> Result<Ticked, StoreError> {
+        let mut work = Work::new(self);
+        self.store.configure(self.queues.clone(), Configure::Declare).await?;
+        let worked = work.until(tokio::time::sleep(budget), true).await;
+        let idle = work.is_idle && work.crew.is_empty();
+        work.drain().await;
+        worked.map(|()| Ticked { executed: work.executed, idle })
+    }
+
+    pub(super) fn request(&self, limit: usize) -> Claim {
+        let lease = self.served.values().map(|served| served.lease).max().unwrap_or_default();
+        let claim = Claim::new(Owner::unique()).limit(limit).ttl(lease);
+        self.served.iter().fold(claim, |claim, (name, served)| claim.serve(Arc::clone(name), served.version))
+    }
+}
+
+impl<'w, S: Dispatch + Clone> Work<'w, S> {
+    fn new(worker: &'w Worker<S>) -> Self {
+        Self {
+            worker,
+            crew: Crew::default(),
+            executed: 0,
+            next: Instant::now(),
+            schedule: None,
+            look: None,
+            failures: 0,
+            is_idle: false,
+        }
+    }
+
+    pub(super) const fn worker(&self) -> &'w Worker<S> {
+        self.worker
+    }
+
+    /// Claims and executes runs until `shutdown` is ready. If `only_due` is set, also ends if no run is due.
+    async fn until(&mut self, shutdown: impl Future<Output = ()>, only_due: bool) -> Result<(), StoreError> {
+        let mut shutdown = pin!(shutdown);
+        let mut wakes = self.worker.store.wakes();
+        let (mut claiming, mut firing): (Option<Claiming>, Option<Firing>) = (None, None);
+        loop {
+            if firing.is_none() && self.schedule.is_some_and(|at| at <= Instant::now()) {
+                firing = Some(self.fire());
+            }
+            let free = self.worker.concurrency.saturating_sub(self.crew.len());
+            let at = if free > 0 { Some(self.next) } else { self.look };
+            if claiming.is_none() && at.is_some_and(|at| at <= Instant::now()) {
+                claiming = Some(self.claim(free));
+            }
+            tokio::select! {
+                biased;
+                () = &mut shutdown => return Ok(()),
+                fired = in_flight(&mut firing) => {
+                    firing = None;
+                    self.fired(fired)?;
+                }
+                claimed = in_flight(&mut claiming) => {
+                    claiming = None;
+                    self.begin(claimed).await?;
+                }
+                // The next claim takes all room that there is by then. The end of a run may make room in its queue, too.
+                _ = self.crew.one_ends(), if !self.crew.is_empty() => {
+                    self.is_idle = false;
+                    if only_due {
+                        self.next = Instant::now();
+                    }
+                }
+                is_open = wakes.changed() => {
+                    if !is_open {
+                        return Err(StoreError::Closed);
+                    }
+                    self.next = self.next.min(Instant::now() + PAUSE);
+                    self.look.get_or_insert(Instant::now() + LONGEST_PAUSE);
+                }
+                () = until(at), if claiming.is_none() => {}
+                () = until(self.schedule), if firing.is_none() => {}
+            }
+            if only_due && self.is_idle && self.crew.is_empty() && claiming.is_none() && firing.is_none() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn claim(&mut self, limit: usize) -> Claiming {
+        (self.is_idle, self.look) = (false, None);
+        let (store, request) = (self.worker.store.clone(), self.worker.request(limit));
+        Box::pin(async move { store.claim(request).await })
+    }
+
+    fn fire(&mut self) -> Firing {
+        self.is_idle = false;
+        self.schedule = None;
+        let store = self.worker.store.clone();
+        Box::pin(async move {
+            let now = store.now().await?;
+            fire(&store, now).await
+        })
+    }
+
+    fn fired(&mut self, fired: Result<Fired, StoreError>) -> Result<(), StoreError> {
+        let now = Instant::now();
+        match fired {
+            Err(StoreError::Closed) => return Err(StoreError::Closed),
+            Err(error) => {
+                tracing::warn!(%error, "the worker could not start the runs of schedules: it tries again");
+                self.schedule = Some(now + LONGEST_PAUSE);
+            }
+            // The next claim returns the time of the next schedule.
+            Ok(Fired { more: false, .. }) => (self.next, self.look) = (now, Some(now)),
+            Ok(Fired { more: true, .. }) => self.schedule = Some(now),
+        }
+        Ok(())
+    }
+
+    /// Begins the executions of claimed runs, and sets the time of the next claim.
+    async fn begin(&mut self, claimed: Result<Claimed, StoreError>) -> Result<(), StoreError> {
+        let now = Instant::now();
+        let Claimed { runs, now: at, next, schedule } = match claimed {
+            Ok(claimed) => claimed,
+            Err(StoreError::Closed) => return Err(StoreError::Closed),
+            Err(error) => {
+                let pause = ms(100).saturating_mul(1 << self.failures.min(16)).min(LONGEST_PAUSE);
+                self.failures = self.failures.saturating_add(1);
+                tracing::warn!(%error, ?pause, "the worker could not claim runs: it tries again");
+                self.next = now + pause;
+                return Ok(());
+            }
+        };
+        self.failures = 0;
+        let pause = next.map_or(self.worker.poll_every, |next| at.until(next)).min(self.worker.poll_every);
+        // A claim that left no run behind and found none would find none now, either.
+        let shortest = if runs.is_empty() { PAUSE } else { Duration::ZERO };
+        self.next = now + pause.max(shortest);
+        self.schedule = schedule.map(|schedule| now + at.until(schedule));
+        let is_due = |next: Option<Timestamp>| next.is_some_and(|next| next <= at);
+        self.is_idle = !is_due(next) && !is_due(schedule);
+        for held in runs {
+            if held.run.header.crashes >= self.worker.max_crashes {
+                self.fail(held).await;
+                continue;
+            }
+            let run = held.lease.run().clone();
+            let Some(served) = self.worker.served.get(&held.run.header.workflow) else {
+                self.worker.store.release(&held.lease);
+                continue;
+            };
+            let execution = served.execute(held, at, self.crew.rest(&run));
+            self.crew.spawn(run, execution);
+            self.executed += 1;
+        }
+        Ok(())
+    }
+
+    /// Fails a run whose processes died too often.
+    async fn fail(&self, held: Held) {
+        let (run, crashes) = (held.lease.run(), held.run.header.crashes);
+        let error = RunError::CrashedRepeatedly { run: (**run).into(), crashes };
+        tracing::error!(%run, %error, "the run failed");
+        let ending = Ending {
+            outcome: Payload::encode(&error).ok().map(Outcome::Stopped),
+            error: Some(error.to_string().into()),
+            ..Ending::new(Status::Failed)
+        };
+        if let Err(error) = self.worker.store.finish(&held.lease, ending).await {
+            tracing::warn!(%run, %error, "the failure of the run could not be recorded");
+            self.worker.store.release(&held.lease);
+        }
+    }
+}
+
+/// Waits until a moment; forever if there is none.
+async fn until(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits for a call in flight; forever if there is none.
+async fn in_flight<T>(call: &mut Option<Pin<Box<dyn Future<Output = T> + Send>>>) -> T {
+    match call {
+        Some(call) => call.await,
+        None => std::future::pending().await,
+    }
+}

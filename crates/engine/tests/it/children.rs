@@ -1,0 +1,162 @@
+use std::future::IntoFuture;
+
+use awaitly_core::clock::{days, hours, secs};
+use awaitly_core::store::{Operate, RunQuery};
+use awaitly_core::{DurableRun, Error, RunError, step};
+use awaitly_engine::{Contract, RunExt, Worker};
+use futures_util::future::{join, join_all};
+use serde::{Deserialize, Serialize};
+
+use crate::world::{Gauge, memory, work};
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+enum Failure {
+    #[error("sold out")]
+    SoldOut,
+    #[error(transparent)]
+    Run(#[from] RunError),
+}
+
+const ORDER: Contract<u64, u64, Error<Failure>> = Contract::new("order");
+const PART: Contract<u64, u64, Failure> = Contract::new("part");
+
+async fn part(run: DurableRun, number: u64) -> Result<u64, Failure> {
+    step!(run.sleep("delivery", hours(number)));
+    if number == 13 { Err(Failure::SoldOut) } else { Ok(number * 10) }
+}
+
+/// Orders one part after the other.
+async fn order(run: DurableRun, parts: u64) -> Result<u64, Error<Failure>> {
+    let mut sum = 0;
+    for number in 1..=parts {
+        sum += step!(run.child(PART, format!("part {number}"), &number));
+    }
+    Ok(sum)
+}
+
+#[tokio::test(start_paused = true)]
+async fn parent_waits_for_its_children_without_a_task() {
+    let (store, client) = memory();
+    let bodies = Gauge::default();
+    let counted = bodies.clone();
+    let body = move |run, parts| {
+        let bodies = counted.clone();
+        async move { bodies.during(order(run, parts)).await }
+    };
+    let worker = Worker::new(store.clone()).serve(ORDER, body).serve(PART, part);
+    let parent = client.start(ORDER, "order", &3).await.unwrap();
+    let done = async {
+        tokio::time::sleep(hours(2)).await;
+        assert_eq!(parent.state().await.unwrap().to_string(), "waiting for `part 2`");
+        parent.result().await
+    };
+    assert_eq!(work(&worker, done).await, Ok(60));
+    assert_eq!(bodies.total(), 4);
+    let runs: Vec<_> =
+        store.list(RunQuery::new()).await.unwrap().items.into_iter().map(|run| run.run).collect();
+    let ids: Vec<_> = runs.iter().map(|run| &**run).collect();
+    assert_eq!(ids, ["order/part 3", "order/part 2", "order/part 1", "order"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_child_fails_its_step_and_is_retried_with_its_parent() {
+    const ONE: Contract<u64, u64, Error<Failure>> = Contract::new("one");
+    let (store, client) = memory();
+    let sold_out = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let stock = sold_out.clone();
+    let part = move |_: DurableRun, number: u64| {
+        let fails = stock.load(std::sync::atomic::Ordering::Relaxed);
+        async move { if fails { Err(Failure::SoldOut) } else { Ok(number) } }
+    };
+    let one = async |run: DurableRun, number: u64| Ok(step!(run.child(PART, "part", &number)));
+    let worker = Worker::new(store).serve(ONE, one).serve(PART, part);
+    let parent = client.start(ONE, "one", &7).await.unwrap();
+    let failed = work(&worker, parent.result()).await;
+    assert_eq!(failed, Err(Error::Failed(Failure::SoldOut)));
+    sold_out.store(false, std::sync::atomic::Ordering::Relaxed);
+    assert!(parent.retry().await.unwrap());
+    assert_eq!(work(&worker, parent.result()).await, Ok(7));
+    assert!(!parent.retry().await.unwrap(), "a completed run stays completed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn children_run_at_once() {
+    const BOTH: Contract<(), u64, Error<Failure>> = Contract::new("both");
+    let (store, client) = memory();
+    let both = async |run: DurableRun, ()| {
+        let (one, two) = (run.child(PART, "one", &1), run.child(PART, "two", &2));
+        let (one, two) = join(one.into_future(), two.into_future()).await;
+        Ok(one? + two?)
+    };
+    let worker = Worker::new(store).serve(BOTH, both).serve(PART, part);
+    let begun = tokio::time::Instant::now();
+    let parent = client.start(BOTH, "both", &()).await.unwrap();
+    assert_eq!(work(&worker, parent.result()).await, Ok(30));
+    assert!(begun.elapsed() < hours(2) + secs(10), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelled_parent_cancels_its_child_unless_it_is_detached() {
+    const PAIR: Contract<(), u64, Error<Failure>> = Contract::new("pair");
+    let (store, client) = memory();
+    let pair = async |run: DurableRun, ()| {
+        let (one, two) = (run.child(PART, "one", &20), run.child(PART, "two", &20).detached().id("free"));
+        let (one, two) = join(one.into_future(), two.into_future()).await;
+        Ok(one? + two?)
+    };
+    let worker = Worker::new(store).serve(PAIR, pair).serve(PART, part);
+    let parent = client.start(PAIR, "pair", &()).await.unwrap();
+    let (one, free) = (client.find(PART, "pair/one").unwrap(), client.find(PART, "free").unwrap());
+    let done = async {
+        tokio::time::sleep(hours(1)).await;
+        let _ = parent.cancel().await.unwrap();
+        (parent.result().await, one.result().await, free.result().await)
+    };
+    let (parent, one, free) = work(&worker, done).await;
+    assert!(matches!(parent, Err(Error::Run(RunError::Cancelled { .. }))), "{parent:?}");
+    assert!(matches!(one, Err(Failure::Run(RunError::Cancelled { .. }))), "{one:?}");
+    assert_eq!(free, Ok(200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn id_of_another_run_fails_the_step() {
+    const TAKEN: Contract<(), u64, Error<Failure>> = Contract::new("taken");
+    let (store, client) = memory();
+    let taken = async |run: DurableRun, ()| Ok(step!(run.child(PART, "part", &2).id("mine")));
+    let worker = Worker::new(store).serve(TAKEN, taken).serve(PART, part);
+    client.start(PART, "mine", &1).await.unwrap();
+    let parent = client.start(TAKEN, "taken", &()).await.unwrap();
+    let failed = work(&worker, parent.result()).await;
+    assert_eq!(failed, Err(Error::Run(RunError::InputChanged { what: "the child `mine`".into() })));
+    // An equal run that has ended already gives its result at once.
+    const EQUAL: Contract<(), u64, Error<Failure>> = Contract::new("equal");
+    let (store, client) = memory();
+    let equal = async |run: DurableRun, ()| Ok(step!(run.child(PART, "part", &1).id("mine")));
+    let worker = Worker::new(store).serve(EQUAL, equal).serve(PART, part);
+    let mine = client.start(PART, "mine", &1).await.unwrap();
+    work(&worker, mine.result()).await.unwrap();
+    let parent = client.start(EQUAL, "equal", &()).await.unwrap();
+    assert_eq!(work(&worker, parent.result()).await, Ok(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_without_a_worker_cannot_start_children_and_stays_resumable() {
+    let (store, client) = memory();
+    let direct = awaitly_core::Workflow::new("order").store(store.clone()).input(&1);
+    let body = async |run: &DurableRun| order(run.clone(), 1).await;
+    let refused = direct.run("order", body).await;
+    assert_eq!(refused, Err(Error::Run(RunError::NoWorker { step: "part 1".into() })));
+    let worker = Worker::new(store).serve(ORDER, order).serve(PART, part);
+    assert_eq!(work(&worker, client.find(ORDER, "order").unwrap().result()).await, Ok(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn thousand_parents_with_children_complete() {
+    let (store, client) = memory();
+    let worker = Worker::new(store).serve(ORDER, order).serve(PART, part).concurrency(20);
+    let parents = (0..1000).map(|number| (format!("order {number}"), 2));
+    let parents = client.start_many(ORDER, parents).await.unwrap();
+    let results = join_all(parents.iter().map(|parent| parent.as_ref().unwrap().result()));
+    let results = tokio::time::timeout(days(1), work(&worker, results)).await.unwrap();
+    assert!(results.into_iter().all(|result| result == Ok(30)));
+}

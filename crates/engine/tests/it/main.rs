@@ -1,0 +1,14 @@
+//! Tests of the engine, with the store in memory under paused time, and with every other store.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+
+mod children;
+mod clients;
+mod crashes;
+mod mail;
+mod operating;
+mod queues;
+mod schedules;
+mod starting;
+mod stopping;
+mod waiting;
+mod world;

@@ -1,0 +1,206 @@
+//! Submissions of runs.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use awaitly_core::dispatch::Place;
+use awaitly_core::journal::{Fingerprint, Header, Refused, Status, Timestamp};
+use awaitly_core::store::{Start, Submit, Submitted};
+use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{Error, Row};
+
+use super::{duplicates, fair};
+use crate::postgres::error::undecodable;
+use crate::postgres::lane::Fate;
+use crate::postgres::patience::Patience;
+use crate::postgres::rows::{self, millis};
+use crate::postgres::statements::{Statement, Statements};
+use crate::postgres::text;
+
+/// A submission on its way to its lane.
+#[derive(Debug)]
+pub(in crate::postgres) struct Submitting {
+    pub(in crate::postgres) batch: Vec<Submit>,
+    /// The token of the added runs until their first lease: a negative number, by which a submission whose answer was lost
+    /// recognises the runs that it added.
+    pub(in crate::postgres) nonce: i64,
+    pub(in crate::postgres) patience: Patience,
+    pub(in crate::postgres) fate: Fate<Vec<Result<Submitted, Refused>>>,
+}
+
+/// A run of a submission.
+pub(super) type Run<'s> = (&'s Submit, i64);
+
+/// The number of runs in a statement.
+const RUNS: usize = 10_000;
+
+/// The size of the inputs of a statement, in bytes.
+const BYTES: usize = 16 * 1024 * 1024;
+
+/// Returns a negative number that no other submission has.
+pub(super) fn nonce() -> i64 {
+    let owner = awaitly_core::store::Owner::unique();
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_nanos();
+    let bits = Fingerprint::of(&(owner.as_str(), since.to_string())).map_or(0, Fingerprint::to_bits);
+    -1 - (bits >> 1).cast_signed()
+}
+
+/// Adds the runs of submissions, and returns the results of each submission.
+pub(in crate::postgres) async fn submit(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    channel: &str,
+    submissions: &[Submitting],
+) -> Result<Vec<Vec<Result<Submitted, Refused>>>, Error> {
+    let runs = submissions.iter().flat_map(|one| one.batch.iter().map(|run| (run, one.nonce)));
+    let runs: Vec<Run<'_>> = runs.collect();
+    let mut results = Vec::with_capacity(runs.len());
+    let mut rest = &runs[..];
+    while !rest.is_empty() {
+        let (chunk, after) = rest.split_at(fitting(rest));
+        results.extend(add(connection, statements, channel, chunk).await?);
+        rest = after;
+    }
+    let mut results = results.into_iter();
+    Ok(submissions.iter().map(|one| results.by_ref().take(one.batch.len()).collect()).collect())
+}
+
+/// Returns the number of runs that one statement adds.
+fn fitting(runs: &[Run<'_>]) -> usize {
+    let mut bytes = 0;
+    let fits = runs.iter().take(RUNS).take_while(|(run, _)| {
+        bytes += run.input.as_ref().map_or(0, |input| input.payload.len());
+        bytes <= BYTES
+    });
+    fits.count().max(1)
+}
+
+async fn add(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    channel: &str,
+    runs: &[Run<'_>],
+) -> Result<Vec<Result<Submitted, Refused>>, Error> {
+    let submitting = &statements.submitting;
+    if insert(connection, &submitting.add, channel, runs, &[]).await? == runs.len() {
+        return Ok(vec![Ok(Submitted::Queued); runs.len()]);
+    }
+    let mut existing = existing(connection, statements, runs).await?;
+    let missing: Vec<_> =
+        runs.iter().filter(|(run, _)| !existing.contains_key(&*text::stored(&run.run))).copied().collect();
+    if !missing.is_empty() {
+        // Their queues are fair.
+        fair::add(connection, statements, channel, &missing).await?;
+        existing.extend(self::existing(connection, statements, &missing).await?);
+    }
+    let missing: Vec<_> =
+        runs.iter().filter(|(run, _)| !existing.contains_key(&*text::stored(&run.run))).copied().collect();
+    let mut duplicates = duplicates::find(connection, statements, &missing).await?;
+    runs.iter()
+        .map(|(run, nonce)| {
+            let Some(stored) = existing.get_mut(&*text::stored(&run.run)) else {
+                let duplicate = duplicates.remove(&run.run).ok_or(Error::RowNotFound)?;
+                return Ok(Ok(Submitted::Duplicate(duplicate)));
+            };
+            if stored.added_by.take_if(|added_by| added_by == nonce).is_some() {
+                return Ok(Ok(Submitted::Queued));
+            }
+            Ok(run.matches(&stored.header))
+        })
+        .collect()
+}
+
+/// A run that exists.
+struct Existing {
+    header: Header,
+    /// The submission that added the run, unless a worker has claimed it since.
+    added_by: Option<i64>,
+}
+
+async fn existing(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    runs: &[Run<'_>],
+) -> Result<HashMap<String, Existing>, Error> {
+    let ids: Vec<_> = runs.iter().map(|(run, _)| text::stored(&run.run)).collect();
+    let rows = statements.submitting.existing.query().bind(ids).fetch_all(connection).await?;
+    rows.iter().map(|row| Ok((row.try_get(0)?, one(row)?))).collect()
+}
+
+fn one(row: &PgRow) -> Result<Existing, Error> {
+    let status = Status::from_name(row.try_get(4)?).ok_or_else(|| undecodable("status"))?;
+    let mut header = Header::new(rows::text(row, 2)?.into(), 0, status, Timestamp::default());
+    header.input = rows::fingerprint(row, 3)?;
+    Ok(Existing { header, added_by: Some(row.try_get(1)?) })
+}
+
+/// Inserts runs that do not exist, and returns their number. `places` is empty if the statement ranks the runs.
+pub(super) async fn insert(
+    connection: &mut PgConnection,
+    statement: &Statement,
+    channel: &str,
+    runs: &[Run<'_>],
+    places: &[Place],
+) -> Result<usize, Error> {
+    let submits = || runs.iter().map(|(run, _)| *run);
+    let inputs = || submits().map(|run| run.input.as_ref());
+    let rank = |at| places.get(at).map_or(0, |place: &Place| place.rank);
+    let row = statement
+        .query()
+        .bind(channel)
+        .bind(submits().map(|run| text::stored(&run.run)).collect::<Vec<_>>())
+        .bind(submits().map(|run| text::stored(&run.workflow)).collect::<Vec<_>>())
+        .bind(inputs().map(|input| Some(text::stored(input?.payload.as_str()))).collect::<Vec<_>>())
+        .bind(inputs().map(|input| Some(input?.fingerprint.to_bits().cast_signed())).collect::<Vec<_>>())
+        .bind(submits().map(|run| text::stored(&run.queue)).collect::<Vec<_>>())
+        .bind(submits().map(|run| run.key.as_deref().map(text::stored)).collect::<Vec<_>>())
+        .bind(submits().map(|run| run.priority).collect::<Vec<_>>())
+        .bind(submits().map(|run| delay(run.start)).collect::<Vec<_>>())
+        .bind(submits().map(|run| earliest(run.start)).collect::<Vec<_>>())
+        .bind(submits().map(|run| run.start_by.map(millis)).collect::<Vec<_>>())
+        .bind(runs.iter().map(|(_, nonce)| *nonce).collect::<Vec<_>>())
+        .bind((0..runs.len()).map(rank).collect::<Vec<_>>())
+        .bind(
+            submits()
+                .map(|run| run.parent.as_ref().map(|parent| text::stored(&parent.run)))
+                .collect::<Vec<_>>(),
+        )
+        .bind(
+            submits()
+                .map(|run| run.parent.as_ref().map(|parent| text::stored(&parent.key)))
+                .collect::<Vec<_>>(),
+        )
+        .bind(submits().map(tags).collect::<Vec<_>>())
+        .bind(
+            submits()
+                .map(|run| run.unique.as_ref().map(|unique| text::stored(&unique.key)))
+                .collect::<Vec<_>>(),
+        )
+        .fetch_one(connection)
+        .await?;
+    Ok(usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(0))
+}
+
+/// Returns the tags as JSON, in their stored form.
+fn tags(run: &Submit) -> Option<String> {
+    let tags: Vec<_> = run.tags.iter().map(|tag| text::stored(tag)).collect();
+    (!tags.is_empty()).then(|| text::json(&tags))
+}
+
+/// Returns the delay of a start in milliseconds.
+pub(super) fn delay(start: Start) -> i64 {
+    let Start::In(delay) = start else { return 0 };
+    millis(Timestamp::default().after(delay))
+}
+
+/// Returns the earliest moment of a start, which may have passed.
+pub(super) fn earliest(start: Start) -> i64 {
+    let Start::At(moment) = start else { return 0 };
+    millis(moment)
+}
+
+/// Returns the name of the queue and the key of a run, in their stored form.
+pub(super) fn key_of(queue: &Arc<str>, key: Option<&str>) -> (String, String) {
+    (text::stored(queue).into_owned(), text::stored(key.unwrap_or_default()).into_owned())
+}

@@ -1,0 +1,69 @@
+//! The statements of submissions.
+
+use super::statements;
+
+/// Adds queued runs. `$where` excludes some of them, and `$rank` is the rank of the others. Their order is that of the
+/// request, so that runs with one rank start in the order in which they were submitted.
+macro_rules! add {
+    ($where:literal, $rank:literal) => {
+        concat!(
+            "WITH at AS MATERIALIZED (SELECT {now} AS now, pg_notify($1, '')), \
+            o AS MATERIALIZED (SELECT o.*, greatest(least(at.now + o.delay, 9007199254740991), o.moment) AS start FROM at, \
+                unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::integer[], \
+                    $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::text[], $16::text[], \
+                    $17::text[]) WITH ORDINALITY \
+                AS o(run_id, workflow, input, fingerprint, queue, key, priority, delay, moment, start_by, token, rank, \
+                    parent_run, parent_key, tags, unique_key, ord)", $where, "), \
+            added AS (INSERT INTO {schema}.runs (run_id, workflow, version, status, input, input_fingerprint, token, \
+                lease_until, created_at, changed_at, wake_at, queue, queue_key, priority, rank, start_by, due_at, \
+                parent_run, parent_key, tags, unique_key) \
+                SELECT o.run_id, o.workflow, 0, 'queued', o.input, o.fingerprint, o.token, 0, at.now, at.now, o.start, \
+                    o.queue, o.key, o.priority, ", $rank, ", o.start_by, CASE WHEN o.start > at.now THEN o.start END, \
+                    o.parent_run, o.parent_key, \
+                    CASE WHEN o.tags IS NOT NULL THEN ARRAY(SELECT json_array_elements_text(o.tags::json)) END, o.unique_key \
+                FROM o, at ORDER BY o.ord ON CONFLICT DO NOTHING RETURNING id, rank, workflow, queue, due_at), \
+            listed AS (INSERT INTO {schema}.ready (run, rank, version, workflow, queue) \
+                SELECT a.id, a.rank, 0, a.workflow, a.queue FROM added a WHERE a.due_at IS NULL) \
+            SELECT count(*) FROM added"
+        )
+    };
+}
+
+statements! {
+    Submitting {}
+
+    /// Adds queued runs, except those of fair queues, and returns their number. The rank is that of `Place::new`.
+    add: add!(
+        " WHERE o.queue <> ALL (ARRAY(SELECT name FROM {schema}.queues WHERE fair))",
+        "o.start - o.priority::bigint * 1000"
+    );
+
+    /// Adds queued runs with the given ranks, and returns their number.
+    add_ranked: add!("", "o.rank");
+
+    /// Returns the runs among the given ones that exist.
+    existing: "SELECT run_id, token, workflow, input_fingerprint, status FROM {schema}.runs WHERE run_id = ANY($1)";
+
+    /// Returns the queued runs that have one of the given deduplication keys.
+    duplicates: "SELECT r.queue, r.unique_key, r.run_id, r.id FROM unnest($1::text[], $2::text[]) AS o(queue, key) \
+        JOIN {schema}.runs r ON r.queue = o.queue AND r.unique_key = o.key";
+
+    /// Gives a queued run with a free lease a new input and start. It becomes due again through `due_at`.
+    debounce: "WITH at AS MATERIALIZED (SELECT {now} AS now) \
+        UPDATE {schema}.runs r SET input = $3, input_fingerprint = $4, \
+            wake_at = greatest(least(at.now + $5, 9007199254740991), $6), \
+            rank = CASE WHEN EXISTS (SELECT 1 FROM {schema}.queues q WHERE q.name = r.queue AND q.fair) THEN r.rank \
+                ELSE greatest(least(at.now + $5, 9007199254740991), $6) - r.priority::bigint * 1000 END, \
+            due_at = CASE WHEN NOT r.paused THEN greatest(least(at.now + $5, 9007199254740991), $6) END \
+        FROM at WHERE r.id = $1 AND r.workflow = $2 AND r.status = 'queued' AND (r.owner IS NULL OR r.lease_until <= at.now)";
+
+    /// Locks the keys of fair queues, in one order for all processes, and returns the rank of the next run of each.
+    lock_keys: "INSERT INTO {schema}.queue_keys AS k (queue, key, next) \
+        SELECT q.name, o.key, q.virtual_time FROM unnest($1::text[], $2::text[]) AS o(queue, key) \
+        JOIN {schema}.queues q ON q.name = o.queue WHERE q.fair ORDER BY 1, 2 \
+        ON CONFLICT (queue, key) DO UPDATE SET next = greatest(k.next, excluded.next) RETURNING queue, key, next, {now}";
+
+    set_keys: "UPDATE {schema}.queue_keys k SET next = o.next \
+        FROM unnest($1::text[], $2::text[], $3::bigint[]) AS o(queue, key, next) \
+        WHERE k.queue = o.queue AND k.key = o.key";
+}
