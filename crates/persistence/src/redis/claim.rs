@@ -46,6 +46,7 @@ struct Part {
 impl RedisStore {
     /// Claims runs in calls of limited size. If one of several calls fails, the result is what the others found.
     pub(super) async fn claim_all(&self, claim: &Claim) -> Result<Claimed, StoreError> {
+        self.released().await?;
         let mut parts: Vec<Part> = Vec::new();
         let (mut found, mut looks) = (0, 0);
         let (now, next) = loop {
@@ -86,14 +87,14 @@ impl RedisStore {
         let call = self.claim_call(claim, limit, &holder);
         let mut release = self.call(Script::GiveBack, "");
         release.arg(&holder);
-        let (again, back) = (release.clone(), self.0.ops.clone());
-        let leased = self.0.ops.ask(|fate| {
+        let (again, back) = (release.clone(), self.0.batches.clone());
+        let leased = self.0.batches.ask(|fate| {
             let caller = Caller::Lease { fate, release, back };
             Op { call, to: To::One, kind: Kind::Plain, caller }
         });
         // If the answer was lost, the leases may have been taken.
         let mut leased = leased.await.inspect_err(|_| {
-            self.0.ops.send(Op::release(again));
+            self.0.batches.send(Op::release(again));
         })?;
         let (claimed, unfinished) = read(claim, number, leased.take())?;
         Ok(Part { claimed, unfinished, leased, holder })
@@ -155,8 +156,8 @@ fn held(claim: &Claim, number: u64, now: Timestamp, again: bool, mut reply: Repl
     let run = StoredRun {
         header,
         input,
-        records: records(reply.list("records")?)?,
-        waits: waits(reply.list("waits")?)?,
+        records: records(reply.maybe_list("records")?)?,
+        waits: waits(reply.maybe_list("waits")?)?,
     };
     Ok(Held { lease: Lease::new(id, token, number.cast_signed()), run })
 }

@@ -9,7 +9,6 @@ use awaitly_core::store::{
 };
 use redis::{Cmd, ToRedisArgs};
 
-use super::op::{Kind, To};
 use super::reply::Reply;
 use super::scripts::Script;
 use super::submit::start_text;
@@ -40,7 +39,7 @@ impl Dispatch for RedisStore {
             for queue in part {
                 add_settings(&mut call, queue)?;
             }
-            self.write("", call, To::Any, Kind::Wakes).await?;
+            self.batch(call).await?;
         }
         Ok(())
     }
@@ -66,7 +65,7 @@ impl Dispatch for RedisStore {
             for queue in part {
                 call.arg(&**queue);
             }
-            self.write("", call, To::Any, Kind::Wakes).await?;
+            self.batch(call).await?;
         }
         Ok(())
     }
@@ -100,7 +99,7 @@ impl RedisStore {
             for run in part {
                 call.arg(&**run);
             }
-            let reply = self.write("", call, To::Any, Kind::Wakes).await?;
+            let reply = self.batch(call).await?;
             changed.extend(ids(reply)?);
         }
         Ok(changed)

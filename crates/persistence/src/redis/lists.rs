@@ -14,6 +14,12 @@ use super::reply::{self, Reply};
 use super::walk::{Walk, Way};
 use crate::limits;
 
+/// The end of the names of lanes whose runs are not in the order in which they became due.
+const MIXED: char = '+';
+
+/// The number of bytes before the run id in the members of a lane: they are the position of the run among all runs.
+const PLACE: usize = 16;
+
 /// Returns the runs that `query` asks for.
 pub(super) async fn runs(
     link: &Link,
@@ -51,15 +57,27 @@ pub(super) async fn runs(
     Ok(limits::without_places(Page::cut(found, query.page_limit(), |(place, _)| place.clone())))
 }
 
-/// Returns the runs that are due: those which a claim has noticed, and those which it has not noticed yet.
+/// Returns the runs that are due. Those which a claim has noticed are ready or overdue; the others are in the sets of
+/// runs that become due, or whose leases end.
 pub(super) async fn due(link: &Link, names: &Names, query: &DueQuery) -> Result<Vec<Due>, StoreError> {
-    let mut lapsed = redis::pipe();
-    lapsed.cmd("ZRANGEBYSCORE").arg(names.lapses()).arg("-inf").arg(now(link).await?.as_millis());
-    let mut queues = Reply::of("lapses", link.read(&lapsed).await?.pop().unwrap_or_default())?;
-    let mut found = due_in(link, names, query, names.overdue()).await?;
-    found.extend(due_in(link, names, query, names.due()).await?);
-    while queues.len() > 0 {
-        found.extend(due_in(link, names, query, names.held(&queues.text("lapses")?)).await?);
+    let mut sets = vec![(names.overdue(), 0), (names.due(), 0)];
+    let mut look = redis::pipe();
+    look.cmd("ZRANGEBYSCORE").arg(names.lapses()).arg("-inf").arg(now(link).await?.as_millis());
+    sets.extend(members(link, &look).await?.iter().map(|queue| (names.held(queue), 0)));
+    let mut look = redis::pipe();
+    look.cmd("ZRANGE").arg(names.workflows()).arg(0).arg(-1);
+    for workflow in members(link, &look).await? {
+        if query.asks_for(&workflow) {
+            let mut look = redis::pipe();
+            look.cmd("ZRANGE").arg(names.lanes(&workflow)).arg(0).arg(-1);
+            let lanes = members(link, &look).await?;
+            let in_order = lanes.iter().filter(|lane| !lane.ends_with(MIXED));
+            sets.extend(in_order.map(|lane| (names.ready(&workflow, lane), PLACE)));
+        }
+    }
+    let mut found = Vec::new();
+    for (set, prefix) in sets {
+        found.extend(due_in(link, names, query, set, prefix).await?);
     }
     // A run may have moved from one set to another in between.
     let mut seen = HashSet::new();
@@ -67,8 +85,24 @@ pub(super) async fn due(link: &Link, names: &Names, query: &DueQuery) -> Result<
     Ok(limits::longest_overdue(found, query.page_limit()))
 }
 
-/// Returns the runs of a set that are due, the longest overdue first, and as many as the query asks for.
-async fn due_in(link: &Link, names: &Names, query: &DueQuery, set: String) -> Result<Vec<Due>, StoreError> {
+async fn members(link: &Link, ask: &Pipeline) -> Result<Vec<String>, StoreError> {
+    let mut reply = Reply::of("due", link.read(ask).await?.pop().unwrap_or_default())?;
+    let mut members = Vec::with_capacity(reply.len());
+    while reply.len() > 0 {
+        members.push(reply.text("member")?);
+    }
+    Ok(members)
+}
+
+/// Returns the runs of a set that are due, the longest overdue first, and as many as the query asks for. The members of
+/// the set are run ids after `prefix` bytes.
+async fn due_in(
+    link: &Link,
+    names: &Names,
+    query: &DueQuery,
+    set: String,
+    prefix: usize,
+) -> Result<Vec<Due>, StoreError> {
     let mut walk = Walk::new(set, Way::Up, "-inf".to_owned());
     let mut found = Vec::new();
     while found.len() < query.page_limit()
@@ -77,7 +111,8 @@ async fn due_in(link: &Link, names: &Names, query: &DueQuery, set: String) -> Re
         let read = ids.len();
         ids.retain(|(since, _)| *since <= now.as_millis() as f64);
         let last = ids.len() < read;
-        let runs = ids.into_iter().map(|(_, id)| run_id(id)).collect::<Result<Vec<_>, _>>()?;
+        let ids = ids.into_iter().filter_map(|(_, id)| Some(id.get(prefix..)?.to_owned()));
+        let runs = ids.map(run_id).collect::<Result<Vec<_>, _>>()?;
         let mut ask = redis::pipe();
         runs.iter().for_each(|run| ask_summary(&mut ask, names, run));
         for (run, answer) in runs.iter().zip(link.read(&ask).await?) {

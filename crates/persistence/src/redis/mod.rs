@@ -4,6 +4,7 @@ mod claim;
 mod dispatch;
 mod error;
 mod fields;
+mod joined;
 mod link;
 mod listen;
 mod lists;
@@ -33,7 +34,7 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Key, Record, Timestamp, WaitEntry};
 use awaitly_core::store::{Bell, Lease, StoreError};
-use futures_util::future::join;
+use futures_util::future::join3;
 use redis::{Client, Cmd, ProtocolVersion};
 
 use crate::calls::{Call, Calls};
@@ -162,6 +163,9 @@ pub struct RedisStore(Arc<Shared>);
 
 struct Shared {
     ops: Sender<Op>,
+    /// The calls of clients and workers. They have a connection of their own, so that the writes of a run do not wait for
+    /// the transfer of large batches.
+    batches: Sender<Op>,
     /// The calls that read, and the listening task.
     calls: Calls,
     /// The connection for reads. They do not wait for writes, except for releases of leases.
@@ -197,16 +201,14 @@ impl RedisStore {
         let client = client(url).map_err(|error| error::lost(&error))?;
         let reader = Link::new(client.clone(), patience);
         let (durability, memory) = server::inspect(&reader, &names).await?;
-        let (ops, queued) = queue(places);
         let bell = Bell::new();
-        let writer = Writer {
-            ops: queued,
-            link: Link::new(client.clone(), patience),
-            bell: bell.clone(),
-            patience,
-            memory,
+        let writer = || {
+            let (ops, queued) = queue(places);
+            let (link, bell) = (Link::new(client.clone(), patience), bell.clone());
+            tokio::spawn(Writer { ops: queued, link, bell, patience, memory }.run());
+            ops
         };
-        tokio::spawn(writer.run());
+        let (ops, batches) = (writer(), writer());
         let address = client.get_connection_info().addr().to_string();
         tracing::info!(
             server = %address,
@@ -223,6 +225,7 @@ impl RedisStore {
         let listener = Listener::new(client);
         Ok(Self(Arc::new(Shared {
             ops,
+            batches,
             calls: Calls::new(),
             reader,
             releases: Releases::default(),
@@ -247,9 +250,10 @@ impl RedisStore {
     pub async fn close(self) -> Result<(), StoreError> {
         self.0.bell.end();
         // Both close at the first poll.
-        let ((), written) = join(self.0.calls.close(), self.0.ops.close()).await;
+        let ((), written, dispatched) =
+            join3(self.0.calls.close(), self.0.ops.close(), self.0.batches.close()).await;
         self.0.reader.close().await;
-        written
+        written.and(dispatched)
     }
 
     fn call(&self, script: Script, run: &str) -> Cmd {
@@ -270,12 +274,26 @@ impl RedisStore {
     /// Begins a call that reads, after all earlier releases of this store are carried out.
     async fn reader(&self) -> Result<Reader<'_>, StoreError> {
         let call = self.0.calls.begin()?;
+        self.released().await?;
+        Ok(Reader { link: &self.0.reader, _call: call })
+    }
+
+    /// Waits until all earlier releases of this store are carried out.
+    async fn released(&self) -> Result<(), StoreError> {
         if let Some(given_back) = self.0.releases.open() {
             let (call, to, kind) = (redis::cmd("PING"), To::Any, Kind::Plain);
             self.0.ops.ask(|fate| Op { call, to, kind, caller: Caller::Reply(fate) }).await?;
             self.0.releases.close(given_back);
         }
-        Ok(Reader { link: &self.0.reader, _call: call })
+        Ok(())
+    }
+
+    /// Passes a call about many runs or queues to the writer of batches, and waits for its reply.
+    async fn batch(&self, call: Cmd) -> Result<Reply<'static>, StoreError> {
+        self.released().await?;
+        let (to, kind) = (To::Any, Kind::Wakes);
+        let reply = self.0.batches.ask(|fate| Op { call, to, kind, caller: Caller::Reply(fate) }).await?;
+        Reply::of("", reply)
     }
 
     /// Passes a call to the writer, and waits for its reply.
@@ -296,6 +314,7 @@ impl RedisStore {
         let mut reply = self.write(lease.run(), call, To::One, kind).await?;
         match (reply.text("reply")?, key) {
             (word, _) if word == "lost" => Err(StoreError::LeaseLost { run: run() }),
+            (word, _) if word == "failed" => Err(error::refused_in_script(&reply.text("reply")?)),
             (word, Some(key)) if word == "recorded" => {
                 Err(StoreError::AlreadyRecorded { run: run(), key: key.clone() })
             }

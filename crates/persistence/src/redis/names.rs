@@ -52,9 +52,25 @@ impl Names {
         self.of_store(":due")
     }
 
-    /// Returns the sorted set of the run ids that are due, by the time at which they became due.
+    /// Returns the sorted set of the run ids that are due, by the time at which they became due, except those in lanes
+    /// that are in this order themselves.
     pub(super) fn overdue(&self) -> String {
         self.of_store(":overdue")
+    }
+
+    /// Returns the sorted set of the workflows with lanes.
+    pub(super) fn workflows(&self) -> String {
+        self.of_store(":workflows")
+    }
+
+    /// Returns the sorted set of the lanes of a workflow.
+    pub(super) fn lanes(&self, workflow: &str) -> String {
+        self.of_run(":lanes/", workflow)
+    }
+
+    /// Returns the sorted set of the ready runs in a lane, by their ranks.
+    pub(super) fn ready(&self, workflow: &str, lane: &str) -> String {
+        self.of_run(":ready/", &(marked(workflow) + lane))
     }
 
     /// Returns the sorted set of the queues with held runs, each by a time before which none of its leases ends.
@@ -169,14 +185,16 @@ mod tests {
                 of.due(),
                 of.overdue(),
                 of.lapses(),
+                of.workflows(),
                 of.asking(),
                 of.runs(),
                 of.format(),
                 of.wakes(),
                 of.tokens(),
             ]);
-            for run in ["a", "due", "/", "/due", ":run/a", "a:run/a", "run/a"] {
+            for run in ["b", "due", "/", "/due", ":run/a", "a:run/a", "run/a"] {
                 names.extend([of.run(run), of.records(run), of.waits(run), of.held(run)]);
+                names.extend([of.lanes(run), of.ready(run, "a"), of.ready(run, run)]);
             }
         }
         let count = names.len();

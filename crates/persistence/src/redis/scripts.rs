@@ -53,7 +53,7 @@ scripts! {
     Import: "import" "common" "entries" "places";
     Upgrade: "upgrade" "common" "entries";
     Submit: "submit" "common" "places" "queues";
-    Claim: "claim" "common" "entries" "places" "queues" "allowance" "promote" "visit" "memo" "lease" "taking";
+    Claim: "claim" "common" "entries" "places" "queues" "allowance" "promote" "visit" "memo" "lease" "taking" "choose";
     GiveBack: "give_back" "common" "places" "memo";
     Configure: "configure" "common" "places";
     PauseQueues: "pause_queues" "common";

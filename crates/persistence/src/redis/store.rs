@@ -8,11 +8,11 @@ use awaitly_core::store::{
 };
 
 use super::names::member;
-use super::op::{Kind, Op, To};
+use super::op::{Kind, Op};
 use super::records;
 use super::reply::Reply;
 use super::scripts::Script;
-use super::{RedisStore, add_record, error, fields, holder, lasting, millis, not_too_many};
+use super::{RedisStore, add_record, fields, holder, lasting, millis, not_too_many};
 use crate::limits;
 
 /// Longer than any clock runs, and small enough for a number in a script.
@@ -110,7 +110,7 @@ impl Store for RedisStore {
         let fields = fields::ending(&ending)?;
         let mut call = self.call(Script::Finish, "");
         call.arg(7 + ending.waits_on.len() + 2 * fields.len());
-        call.arg(lease.token()).arg(holder(lease)).arg(self.nonce()).arg(&**lease.run());
+        call.arg(&**lease.run()).arg(lease.token()).arg(holder(lease)).arg(self.nonce());
         call.arg(ending.wake.map_or_else(|| "-".to_owned(), |wake| wake.as_millis().to_string()));
         call.arg(u8::from(ending.cancelling)).arg(ending.waits_on.len());
         for key in &ending.waits_on {
@@ -119,14 +119,7 @@ impl Store for RedisStore {
         for (field, value) in fields {
             call.arg(field).arg(value);
         }
-        let mut reply = self.write(lease.run(), call, To::One, Kind::Wakes).await?;
-        let mut reply = reply.list("reply")?;
-        match reply.text("reply")?.as_str() {
-            "done" => Ok(()),
-            "lost" => Err(StoreError::LeaseLost { run: (**lease.run()).into() }),
-            "failed" => Err(error::refused_in_script(&reply.text("reply")?)),
-            _ => Err(reply.corrupt("reply")),
-        }
+        self.do_by(lease, None, call, Kind::Part).await.map(drop)
     }
 
     async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Renewed, StoreError> {

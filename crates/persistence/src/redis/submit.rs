@@ -9,7 +9,6 @@ use redis::{Cmd, Value};
 
 use super::error::torn;
 use super::fields;
-use super::op::{Kind, To};
 use super::reply::Reply;
 use super::scripts::Script;
 use super::{RedisStore, millis};
@@ -36,7 +35,7 @@ impl RedisStore {
             call.arg(&*first.workflow).arg(&*first.queue).arg(group.len());
             group.iter().for_each(|submit| add_run(&mut call, submit));
         }
-        let mut reply = self.write("", call, To::Any, Kind::Wakes).await?;
+        let mut reply = self.batch(call).await?;
         if reply.text("reply")? == "torn" {
             return Err(torn(&reply.text("run")?));
         }

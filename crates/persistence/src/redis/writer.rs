@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use awaitly_core::store::{Bell, StoreError};
-use redis::{Pipeline, Value};
+use redis::Value;
 
 use super::error::{passes, refused};
+use super::joined::{join, split};
 use super::link::{Link, Retries, Unanswered};
 use super::op::{Kind, Op};
 use super::server::Memory;
@@ -110,18 +111,18 @@ impl Writer {
     }
 
     async fn send(&self, ops: &[Op]) -> Result<Vec<Value>, Unanswered> {
+        let mut sizes = Vec::new();
         let calls = |server: &str| {
             let server = match self.memory {
                 Memory::Unsure => server,
                 Memory::Sure => "",
             };
-            let mut pipeline = Pipeline::with_capacity(ops.len());
-            for op in ops {
-                pipeline.add_command(op.call_to(server));
-            }
-            pipeline
+            let (calls, joined) = join(ops, server);
+            sizes = joined;
+            calls
         };
-        self.link.send_to(calls).await
+        let values = self.link.send_to(calls).await?;
+        Ok(split(&sizes, values))
     }
 
     async fn pause(&self, retries: &mut Retries, error: StoreError) -> Result<(), StoreError> {
@@ -144,7 +145,7 @@ impl Writer {
                 }
                 Value::ServerError(error) => op.answer(Err(refused(&error))),
                 value => {
-                    wakes |= op.kind == Kind::Wakes;
+                    wakes |= matches!(op.kind, Kind::Wakes | Kind::Part);
                     op.answer(Ok(value));
                 }
             }

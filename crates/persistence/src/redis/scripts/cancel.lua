@@ -17,7 +17,7 @@ local moment, requested = now(), ARGV[3] == '0'
 if requested and not field[5] and redis.call('HEXISTS', records, ARGV[4]) == 1 then
   return {'too late'}
 end
-local held = field[2] and tonumber(field[3]) > moment
+local held = field[2] and field[2] ~= '' and tonumber(field[3]) > moment
 -- A run that has not begun has no work to undo.
 if requested and (held or field[1] ~= 'queued') then
   redis.call('HSET', run, 'cancel', 1, 'cancelled_by', 'requested ' .. ARGV[2])

@@ -9,8 +9,8 @@ for at = 2, #ARGV do
   local old = ARGV[1] == '-' or found.status and has_ended(found.status) and changed < tonumber(ARGV[1])
   if there and old and not is_held(found, moment) then
     each_entry(id, redis.call('HGETALL', waits .. id), unask)
-    if not unhold(id, found) then
-      unlist(id, function() return found end)
+    if found.status and not unhold(id, found) then
+      unlist(id, found)
     end
     redis.call('ZREM', base .. 'runs', id)
     redis.call('UNLINK', run .. id, records .. id, waits .. id)

@@ -1,6 +1,10 @@
--- (number of the following, token, holder, nonce, id, wake, whether the owner was cancelling it, number of keys, keys
+-- (number of the following, id, token, holder, nonce, wake, whether the owner was cancelling it, number of keys, keys
 -- that are waited on.., fields..).. -- ends executions, of one run each.
 local moment = now()
+local changed = whole(moment)
+
+-- The runs to take out of the sets of held runs, by queue.
+local freed = {}
 
 -- Whether something was answered that the run waits for.
 local function is_answered(id, first, last)
@@ -12,45 +16,51 @@ local function is_answered(id, first, last)
   return false
 end
 
-local function finish(at, last)
-  local token, holder, nonce, id, wake, cancelling = unpack(ARGV, at, at + 5)
-  local key, fields = run .. id, at + 7 + ARGV[at + 6]
-  local found = redis.call('HMGET', key, 'token', 'holder', 'server', 'finished_by', 'queue', 'key', 'cancel', 'wake',
-    'outcome', 'error', 'failed_on')
-  if found[4] == nonce then
-    return 'done'
-  end
-  if not is_lease(found, token, holder) then
-    return 'lost'
-  end
-  local waiting = false
-  for field = fields, last, 2 do
-    waiting = waiting or ARGV[field] == 'status' and ARGV[field + 1] == 'waiting'
-  end
-  local entries = not waiting and redis.call('HGETALL', waits .. id) or {}
-  local asked, gone = found[7], {'holder', 'until'}
-  if waiting and (asked and cancelling == '0' or is_answered(id, at + 7, fields - 1)) then
-    wake = whole(moment)
-  end
-  for number, name in ipairs({'cancel', 'wake', 'outcome', 'error', 'failed_on'}) do
-    if found[6 + number] then
-      gone[#gone + 1] = name
-    end
-  end
-  redis.call('HDEL', key, unpack(gone))
-  redis.call('HSET', key, 'finished_by', nonce, 'changed', whole(moment), unpack(ARGV, fields, last))
+local function wait(id, key, asked, at, fields)
+  local wake, cancelling = ARGV[at + 4], ARGV[at + 5] == '1'
   -- A request to cancel the run stays until the run has ended.
-  if waiting and (asked or cancelling == '1') then
+  if asked or cancelling then
     redis.call('HSET', key, 'cancel', 1)
+  end
+  if asked and not cancelling or is_answered(id, at + 7, fields - 1) then
+    wake = changed
   end
   if wake ~= '-' then
     redis.call('HSET', key, 'wake', wake)
   end
-  if waiting then
-    list(key, id, moment)
-  elseif not unhold(id, {queue = found[5], key = found[6]}) then
-    unlist(id, function() return placed(key) end)
+  list(key, id, moment)
+end
+
+local function finish(at, last)
+  local id, token, holder, nonce = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  local key, fields = run .. id, at + 7 + ARGV[at + 6]
+  local found = redis.call('HMGET', key, 'token', 'holder', 'server', 'finished_by', 'status', 'queue', 'key', 'cancel')
+  if found[4] == nonce then
+    return 'done'
+  elseif not is_lease(found, token, holder) then
+    return 'lost'
   end
+  -- The status is the first field.
+  local waits_on = ARGV[fields + 1] == 'waiting'
+  local entries = not waits_on and redis.call('HGETALL', waits .. id) or {}
+  if found[5] ~= 'running' then
+    redis.call('HDEL', key, 'wake', 'outcome', 'error', 'failed_on')
+  end
+  if found[8] then
+    redis.call('HDEL', key, 'cancel')
+  end
+  redis.call('HSET', key, 'holder', '', 'finished_by', nonce, 'changed', changed, unpack(ARGV, fields, last))
+  if waits_on then
+    wait(id, key, found[8], at, fields)
+    return 'done'
+  end
+  local queue, queue_key = queue_of({queue = found[6], key = found[7]})
+  if queue_key then
+    redis.call('ZREM', base .. 'held/' .. queue_key, id)
+    touch(queue_key)
+  end
+  local ids = freed[queue] or {}
+  freed[queue], ids[#ids + 1] = ids, id
   each_entry(id, entries, unask)
   return 'done'
 end
@@ -62,6 +72,14 @@ while at <= #ARGV do
   local is_done, answer = pcall(finish, at + 1, last)
   answers[#answers + 1] = is_done and {answer} or {'failed', type(answer) == 'table' and answer.err or answer}
   at = last + 1
+end
+for queue, ids in pairs(freed) do
+  if redis.call('ZREM', base .. 'held/' .. queue, unpack(ids)) < #ids then
+    -- A claim has noticed that some leases were over, so these runs are in another place.
+    for _, id in ipairs(ids) do
+      unlist(id, placed(run .. id))
+    end
+  end
 end
 tell()
 return answers

@@ -40,9 +40,7 @@ local function advance(id, moment)
   if is_held(found, moment) or (due_at(found) or math.huge) > moment then
     return list(run .. id, id, moment)
   end
-  local lane, name = lane_of(found)
-  redis.call('ZADD', lane, found.rank or 0, member_of(id, found))
-  redis.call('ZADD', base .. 'lanes/' .. found.workflow, 0, name)
+  ready(id, found, '+')
 end
 
 -- Makes as many runs ready as may start, of each key to which something has happened. `rules` returns the rules of a

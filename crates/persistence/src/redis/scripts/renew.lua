@@ -6,6 +6,6 @@ local moment, found = now(), redis.call('HMGET', run, 'queue', 'key', 'cancel')
 local ends = moment + ARGV[4]
 redis.call('HSET', run, 'until', whole(ends))
 if hold(ARGV[3], {queue = found[1], key = found[2]}, ends) then
-  unlist(ARGV[3], function() return placed(run) end)
+  unlist(ARGV[3], placed(run))
 end
 return {'done', whole(moment), found[3]}

@@ -4,7 +4,7 @@ local moment, nonce, changed, turns, known = now(), ARGV[1], {'done'}, {}, {}
 
 local function reschedule(key, id, found)
   if not unhold(id, found) then
-    unlist(id, function() return found end)
+    unlist(id, found)
   end
   local wake = tonumber(found.wake or found.created) or moment
   local start = ARGV[4] == '-' and wake or start_of(ARGV[4], moment)

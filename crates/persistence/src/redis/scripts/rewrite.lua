@@ -25,7 +25,7 @@ redis.call('UNLINK', records, waits)
 -- If the lease is over, the run may be ready already, among those of the older version.
 local moment, found = now(), placed(run)
 if not is_held(found, moment) then
-  unlist(ARGV[4], function() return found end)
+  unlist(ARGV[4], found)
 end
 redis.call('HSET', run, 'version', ARGV[5], 'failed_on', ARGV[6], 'mark', ARGV[3])
 list(run, ARGV[4], moment)

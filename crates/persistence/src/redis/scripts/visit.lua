@@ -1,42 +1,47 @@
 -- The queues that a claim visits, in turn.
 
--- At how many queues of a workflow one call looks, and how many runs it reads at a time.
+-- At how many lanes of a workflow one call looks, and how many runs of a lane it reads at a time.
 local LANES, PAGE = 500, 100
 
--- The sets of ready runs of the served workflows that follow the queue `turn`, in a circle, grouped by queue. Returns
--- the queues in that order, whether these are all, and the last queue that was seen.
-local function lanes_of(served, turn)
-  local from, to = '-', '(' .. string.sub(turn, 1, -2) .. '\1'
-  if turn ~= '' then
-    from = '[' .. string.sub(turn, 1, -2) .. '\1'
-  end
-  local queues, groups, all, last = {}, {}, true, nil
-  local function add(workflow, version, name, round)
-    local queue, lane_version = string.match(name, '^(.-%z%z)(.*)$')
-    last = queue
-    if tonumber(lane_version) > version then
-      return
+-- The first text behind all that begin with this marked one.
+local function behind_all(queue)
+  return string.sub(queue, 1, -2) .. '\1'
+end
+
+-- Finds lanes of a workflow by their names, and adds them to their queues.
+local function add_lanes(queues, served, names, round, page)
+  local queue
+  for _, name in ipairs(names) do
+    local version, kind
+    queue, version, kind = string.match(name, '^(.-%z%z)(%d+)(%+?)$')
+    if tonumber(version) <= served.version then
+      local visit = queues[queue]
+      if not visit then
+        local raw = string.gsub(string.sub(queue, 1, -3), '%z\1', '\0')
+        visit = {queue = queue, raw = raw, round = round, lanes = {}, ids = {}, keyed = {}, strays = {}, behind = {}}
+        queues[queue], queues[#queues + 1] = visit, visit
+      end
+      visit.lanes[#visit.lanes + 1] = {set = base .. 'ready/' .. marked(served.workflow) .. name, name = name,
+        workflow = served.workflow, version = version, served = served.version, is_plain = kind == '',
+        page = {}, size = page, at = 1, read = 0, gone = {}}
     end
-    local group = groups[queue]
-    if not group then
-      group = {queue = queue, round = round, lanes = {}, taken = {}, strays = {}, behind = {}}
-      groups[queue], queues[#queues + 1] = group, group
-    end
-    local key = base .. 'ready/' .. marked(workflow) .. name
-    group.lanes[#group.lanes + 1] = {key = key, name = name, workflow = workflow, version = version,
-      lane_version = lane_version, page = {}, at = 1, read = 0, gone = {}}
   end
+  return queue
+end
+
+-- The queues with lanes of the served workflows that follow the queue `turn`, in a circle, to read `page` runs at a time.
+-- Returns these, whether they are all, and the last queue that was seen.
+local function queues_of(served, turn, page)
+  local queues, all, last = {}, true, nil
   for _, one in ipairs(served) do
-    local set = base .. 'lanes/' .. one.workflow
+    local set, from = base .. 'lanes/' .. one.workflow, turn == '' and '-' or '[' .. behind_all(turn)
     local names = redis.call('ZRANGEBYLEX', set, from, '+', 'LIMIT', 0, LANES)
-    for _, name in ipairs(names) do add(one.workflow, one.version, name, 1) end
+    last = add_lanes(queues, one, names, 1, page) or last
     if turn ~= '' and #names < LANES then
-      local others = redis.call('ZRANGEBYLEX', set, '-', to, 'LIMIT', 0, LANES)
-      for _, name in ipairs(others) do add(one.workflow, one.version, name, 2) end
-      all = all and #others < LANES
-    else
-      all = all and #names < LANES
+      names = redis.call('ZRANGEBYLEX', set, '-', '(' .. behind_all(turn), 'LIMIT', 0, LANES)
+      last = add_lanes(queues, one, names, 2, page) or last
     end
+    all = all and #names < LANES
   end
   if #served > 1 then
     table.sort(queues, function(one, other)
@@ -46,49 +51,58 @@ local function lanes_of(served, turn)
   return queues, all, last
 end
 
--- Prepares the visit of a queue. `rules` returns the rules of a queue.
+-- Reads the rules of a queue, with the function `rules`, and what they permit.
 local function open(visit, rules, moment)
   visit.rules, visit.running = rules(visit.queue), {}
-  local limited = visit.rules.concurrency or visit.rules.per_key or visit.rules.runs
-  local running = 0
-  if visit.rules.concurrency then
-    running = redis.call('ZCOUNT', base .. 'held/' .. visit.queue, '(' .. whole(moment), '+inf')
+  if visit.rules.concurrency or visit.rules.per_key or visit.rules.runs then
+    local running = visit.rules.concurrency
+      and redis.call('ZCOUNT', base .. 'held/' .. visit.queue, '(' .. whole(moment), '+inf')
+    visit.allowance = allowance_of(visit.rules, moment, running)
   end
-  visit.allowance = limited and allowance_of(visit.rules, moment, running)
 end
 
--- The next run of a set of ready ones.
+-- The next run of a lane, and its rank.
 local function head(lane)
-  local is_last = lane.read > 0 and #lane.page < 2 * PAGE
-  if not lane.page[lane.at] and not is_last then
-    lane.page = redis.call('ZRANGE', lane.key, lane.read, lane.read + PAGE - 1, 'WITHSCORES')
-    lane.at, lane.read = 1, lane.read + PAGE
-  end
   local member = lane.page[lane.at]
-  return member, member and tonumber(lane.page[lane.at + 1])
+  if not member and (lane.read == 0 or #lane.page == 2 * lane.size) then
+    lane.page = redis.call('ZRANGE', lane.set, lane.read, lane.read + lane.size - 1, 'WITHSCORES')
+    lane.at, lane.read = 1, lane.read + lane.size
+    member = lane.page[1]
+  end
+  return member, lane.page[lane.at + 1]
 end
 
--- The set with the first ready run of a queue, and that run.
+-- Whether a run is before another one, by their ranks and the order of their submission.
+local function is_before(member, rank, other, other_rank)
+  if rank ~= other_rank then
+    return rank < other_rank
+  end
+  return tonumber(string.sub(member, 1, 16)) < tonumber(string.sub(other, 1, 16))
+end
+
+-- The lane with the first ready run of a queue, that run, and its rank.
 local function first_of(visit)
+  local lanes = visit.lanes
+  if #lanes == 1 then
+    return lanes[1], head(lanes[1])
+  end
   local first, first_member, first_rank
-  for _, lane in ipairs(visit.lanes) do
+  for _, lane in ipairs(lanes) do
     local member, rank = head(lane)
-    local is_first = member and (not first or rank < first_rank or rank == first_rank
-      and tonumber(string.sub(member, 1, 16)) < tonumber(string.sub(first_member, 1, 16)))
-    if is_first then
+    if member and (not first or is_before(member, tonumber(rank), first_member, tonumber(first_rank))) then
       first, first_member, first_rank = lane, member, rank
     end
   end
   return first, first_member, first_rank
 end
 
--- Whether a run with that key may start, as far as the key is concerned.
-local function key_is_full(visit, id_key, moment)
+-- Whether as many runs with that key are running as may.
+local function is_key_full(visit, key, moment)
   local allowance = visit.allowance
-  if not allowance or not allowance.per_key or not id_key then
+  if not key or not allowance or not allowance.per_key then
     return false
   end
-  visit.running[id_key] = visit.running[id_key]
-    or redis.call('ZCOUNT', base .. 'held/' .. id_key, '(' .. whole(moment), '+inf')
-  return left_for(allowance, visit.running[id_key]) == 0
+  visit.running[key] = visit.running[key]
+    or redis.call('ZCOUNT', base .. 'held/' .. key, '(' .. whole(moment), '+inf')
+  return left_for(allowance, visit.running[key]) == 0
 end
