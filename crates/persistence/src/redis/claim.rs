@@ -6,7 +6,7 @@ use awaitly_core::journal::{Payload, Timestamp};
 use awaitly_core::store::{Claim, Claimed, Ending, Held, Lease, RunId, StoreError, StoredRun};
 use redis::{Cmd, Value};
 
-use super::fields::{Fields, Known};
+use super::fields::{self, Fields, Known};
 use super::op::{Caller, Kind, Leased, Op, To};
 use super::records::{records, waits};
 use super::reply::Reply;
@@ -19,16 +19,16 @@ const MOST: usize = 500;
 /// The maximum number of calls in a row that find no run, although they have not looked at all.
 const LOOKS: usize = 10_000;
 
-/// The claims whose answers have arrived, and which the server can forget.
+/// The claims and other calls that the server remembers, and whose answers have arrived: it can forget them.
 #[derive(Debug, Default)]
 pub(super) struct Arrived(Mutex<Vec<String>>);
 
 impl Arrived {
-    fn add(&self, holder: String) {
+    pub(super) fn add(&self, holder: String) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(holder);
     }
 
-    fn take(&self) -> Vec<String> {
+    pub(super) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -48,7 +48,7 @@ impl RedisStore {
     pub(super) async fn claim_all(&self, claim: &Claim) -> Result<Claimed, StoreError> {
         self.released().await?;
         let mut parts: Vec<Part> = Vec::new();
-        let (mut found, mut looks) = (0, 0);
+        let (mut found, mut looks, mut schedule) = (0, 0, None);
         let (now, next) = loop {
             let limit = (claim.limit - found).min(MOST);
             let part = match self.claim_part(claim, limit).await {
@@ -58,7 +58,8 @@ impl RedisStore {
                     None => return Err(error),
                 },
             };
-            let Claimed { now, next, ref runs } = part.claimed;
+            let Claimed { now, next, schedule: alarm, ref runs } = part.claimed;
+            schedule = alarm;
             let (taken, unfinished) = (runs.len(), part.unfinished);
             (found, looks) = (found + taken, looks + 1);
             parts.push(part);
@@ -68,7 +69,7 @@ impl RedisStore {
             }
         };
         let runs = parts.into_iter().flat_map(|part| self.arrive(part)).collect();
-        Ok(Claimed { runs, now, next })
+        Ok(Claimed { runs, now, next, schedule })
     }
 
     /// Hands over the runs of a part. From now on, the caller is responsible for the release of their leases.
@@ -121,10 +122,7 @@ fn read(claim: &Claim, number: u64, answer: Value) -> Result<(Claimed, bool), St
     // An earlier attempt of the call took the runs, so their fields are up to date.
     let again = reply.text("reply")? == "again";
     let now = Timestamp::from_millis(reply.number("now")?);
-    let next = match reply.text("next")?.as_str() {
-        "" => None,
-        text => Some(Timestamp::from_millis(text.parse().map_err(|_| reply.corrupt("next"))?)),
-    };
+    let next = maybe_moment(&mut reply, "next")?;
     let unfinished = reply.text("unfinished")? == "1";
     let mut found = reply.list("runs")?;
     let mut runs = Vec::with_capacity(found.len());
@@ -135,7 +133,16 @@ fn read(claim: &Claim, number: u64, answer: Value) -> Result<(Claimed, bool), St
     while damaged.len() > 0 {
         tracing::error!(run = damaged.text("run")?, "the run cannot be claimed: records are missing that were there");
     }
-    Ok((Claimed { runs, now, next }, unfinished))
+    let schedule = maybe_moment(&mut reply, "schedule")?;
+    Ok((Claimed { runs, now, next, schedule }, unfinished))
+}
+
+/// Reads a moment, or an empty text.
+fn maybe_moment(reply: &mut Reply<'_>, field: &str) -> Result<Option<Timestamp>, StoreError> {
+    match reply.text(field)?.as_str() {
+        "" => Ok(None),
+        text => fields::moment(text).map(Some).ok_or_else(|| reply.corrupt(field)),
+    }
 }
 
 /// Reads a claimed run. The fields are those before the claim, unless it was claimed `again`.

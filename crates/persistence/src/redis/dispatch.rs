@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use awaitly_core::dispatch::{Queue, Rate};
-use awaitly_core::journal::{Payload, Refused};
+use awaitly_core::journal::{Header, Key, Outcome, Payload, Refused};
 use awaitly_core::store::{
-    Claim, Claimed, Configure, Dispatch, Pausing, QueueState, Reschedule, RunId, StoreError, Submit, Submitted,
+    Claim, Claimed, Configure, Dispatch, Lease, Message, Pausing, Publish, PutSchedule, QueueState, Reschedule,
+    RunId, ScheduleQuery, StoreError, StoredSchedule, StreamPart, Submit, Submitted, Unsent,
 };
 use redis::{Cmd, ToRedisArgs};
 
@@ -29,6 +30,52 @@ impl Dispatch for RedisStore {
 
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
         self.claim_all(&claim).await
+    }
+
+    async fn headers(&self, runs: Vec<RunId>) -> Result<Vec<Option<Header>>, StoreError> {
+        self.read_headers(&runs).await
+    }
+
+    async fn send(&self, messages: Vec<Message>) -> Result<Vec<Result<(), Unsent>>, StoreError> {
+        limits::queues(messages.iter().map(|message| &*message.mailbox))?;
+        self.send_all(&messages).await
+    }
+
+    async fn receive(
+        &self,
+        lease: &Lease,
+        mailbox: Arc<str>,
+        key: Key,
+    ) -> Result<Option<Outcome>, StoreError> {
+        self.take_mail(lease, &mailbox, &key).await
+    }
+
+    async fn publish(&self, lease: &Lease, published: Vec<Publish>) -> Result<(), StoreError> {
+        limits::published(&published)?;
+        self.publish_all(lease, &published).await
+    }
+
+    async fn published(&self, run: &RunId, name: Arc<str>) -> Result<Option<Payload>, StoreError> {
+        self.read_published(run, &name).await
+    }
+
+    async fn stream(
+        &self,
+        run: &RunId,
+        stream: Arc<str>,
+        from: u64,
+        limit: usize,
+    ) -> Result<Option<StreamPart>, StoreError> {
+        self.read_stream(run, &stream, (from, limit)).await
+    }
+
+    async fn schedules(&self, query: ScheduleQuery) -> Result<Vec<StoredSchedule>, StoreError> {
+        self.read_schedules(&query).await
+    }
+
+    async fn put_schedules(&self, changes: Vec<PutSchedule>) -> Result<Vec<bool>, StoreError> {
+        limits::schedules(&changes)?;
+        self.change_schedules(&changes).await
     }
 
     async fn configure(&self, queues: Vec<Queue>, configure: Configure) -> Result<(), StoreError> {

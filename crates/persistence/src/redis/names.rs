@@ -41,6 +41,11 @@ impl Names {
         self.of_run(":waits/", run)
     }
 
+    /// Returns the hash of the values that a run published, by their names.
+    pub(super) fn values(&self, run: &str) -> String {
+        self.of_run(":values/", run)
+    }
+
     /// Returns the beginning of the names of all keys that do not belong to one run. Scripts add the rest.
     pub(super) fn base(&self) -> String {
         self.of_store(":")
@@ -194,7 +199,7 @@ mod tests {
             ]);
             for run in ["b", "due", "/", "/due", ":run/a", "a:run/a", "run/a"] {
                 names.extend([of.run(run), of.records(run), of.waits(run), of.held(run)]);
-                names.extend([of.lanes(run), of.ready(run, "a"), of.ready(run, run)]);
+                names.extend([of.values(run), of.lanes(run), of.ready(run, "a"), of.ready(run, run)]);
             }
         }
         let count = names.len();

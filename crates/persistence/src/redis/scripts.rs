@@ -59,7 +59,14 @@ scripts! {
     PauseQueues: "pause_queues" "common";
     QueueStates: "queue_states" "common";
     Pause: "pause" "common" "places";
-    Reschedule: "reschedule" "common" "places" "queues";
+    Reschedule: "reschedule" "common" "places" "queues" "requeue";
+    Send: "send" "common" "places" "memo" "once";
+    Receive: "receive" "common" "entries" "lease";
+    Publish: "publish" "common" "lease";
+    Stream: "stream" "common";
+    Schedules: "schedules";
+    PutSchedules: "put_schedules" "common" "memo" "once";
+    Restart: "restart" "common" "entries" "places" "queues" "requeue" "journal" "lease";
 }
 
 impl Script {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Contents, Key, Outcome, Record, Settling, Timestamp};
 use awaitly_core::store::{
-    Durability, Ending, Lease, Open, Opened, Renewed, Rewrite, RunId, Store, StoreError, StoredRun, Wait,
+    Durability, Ending, Input, Lease, Open, Opened, Renewed, Rewrite, RunId, Store, StoreError, StoredRun, Wait,
 };
 
 use super::names::member;
@@ -120,6 +120,10 @@ impl Store for RedisStore {
             call.arg(field).arg(value);
         }
         self.do_by(lease, None, call, Kind::Part).await.map(drop)
+    }
+
+    async fn restart(&self, lease: &Lease, input: Option<Input>) -> Result<(), StoreError> {
+        self.start_again(lease, input.as_ref()).await
     }
 
     async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Renewed, StoreError> {

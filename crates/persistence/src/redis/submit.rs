@@ -9,13 +9,10 @@ use redis::{Cmd, Value};
 
 use super::error::torn;
 use super::fields;
+use super::parts::parts;
 use super::reply::Reply;
 use super::scripts::Script;
 use super::{RedisStore, millis};
-
-/// The maximum number of runs in one call, and about the maximum size of their inputs, so that the server is not blocked
-/// for long.
-const MOST: (usize, usize) = (500, 1 << 20);
 
 /// The result for each run of a batch, in its order.
 pub(super) type Results = Vec<Result<Submitted, Refused>>;
@@ -23,7 +20,8 @@ pub(super) type Results = Vec<Result<Submitted, Refused>>;
 impl RedisStore {
     /// Adds the runs in calls of limited size, which are sent together.
     pub(super) async fn submit_all(&self, batch: &[Submit]) -> Result<Results, StoreError> {
-        let parts = try_join_all(parts(batch).map(|part| self.submit_part(part))).await?;
+        let size = |submit: &Submit| submit.input.as_ref().map_or(0, |input| input.payload.len());
+        let parts = try_join_all(parts(batch, size).map(|part| self.submit_part(part))).await?;
         Ok(parts.concat())
     }
 
@@ -41,22 +39,6 @@ impl RedisStore {
         }
         results(part, reply)
     }
-}
-
-/// Splits a batch.
-fn parts(mut batch: &[Submit]) -> impl Iterator<Item = &[Submit]> {
-    std::iter::from_fn(move || {
-        let mut bytes = 0;
-        let size = |submit: &Submit| submit.input.as_ref().map_or(0, |input| input.payload.len());
-        let fits = |submit: &&Submit| {
-            bytes += size(submit);
-            bytes <= MOST.1
-        };
-        let most = batch.iter().take(MOST.0).take_while(fits).count().max(1).min(batch.len());
-        let (part, rest) = batch.split_at(most);
-        batch = rest;
-        (!part.is_empty()).then_some(part)
-    })
 }
 
 fn add_run(call: &mut Cmd, submit: &Submit) {
@@ -127,22 +109,10 @@ fn read(reply: &Reply<'_>, fingerprint: &str) -> Result<Fingerprint, StoreError>
 
 #[cfg(test)]
 mod tests {
-    use awaitly_core::store::Input;
-
     use super::*;
 
     fn run(number: usize) -> Submit {
         Submit::new(RunId::new(format!("order-{number}")).unwrap(), "checkout")
-    }
-
-    #[test]
-    fn parts_are_limited_in_number_and_size() {
-        let sizes = |batch: &[Submit]| parts(batch).map(<[Submit]>::len).collect::<Vec<_>>();
-        assert_eq!(sizes(&[]), []);
-        assert_eq!(sizes(&(0..1001).map(run).collect::<Vec<_>>()), [500, 500, 1]);
-        let large = |number| run(number).input(Input::of(&"x".repeat(1 << 19)).unwrap());
-        assert_eq!(sizes(&(0..3).map(large).collect::<Vec<_>>()), [1, 1, 1]);
-        assert_eq!(sizes(&[run(0), large(1), large(2), run(3)]), [2, 2]);
     }
 
     #[test]

@@ -5,6 +5,11 @@ local changed, ends = whole(moment), whole(moment + ttl)
 -- At how many runs one call looks, and about how many records its answer holds.
 local LOOKED, MOST = 1000, 20000
 
+-- The time of the first schedule.
+local function first_alarm()
+  return redis.call('ZRANGE', base .. 'alarms', 0, 0, 'WITHSCORES')[2] or ''
+end
+
 -- Taken by an earlier attempt of this call, which its owner has not heard of.
 local held = {}
 for at, id in ipairs(remembered(holder)) do
@@ -13,7 +18,7 @@ for at, id in ipairs(remembered(holder)) do
     redis.call('HGETALL', waits .. id)}
 end
 if #held > 0 then
-  return {'again', changed, changed, '0', held, {}}
+  return {'again', changed, changed, '0', held, {}, first_alarm()}
 end
 
 local served, last = {}, 5 + 2 * ARGV[5]

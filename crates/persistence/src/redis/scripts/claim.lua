@@ -66,4 +66,4 @@ for _, set in ipairs({due, lapses}) do
   opens[#opens + 1] = tonumber(redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')[2])
 end
 local again = is_left and changed or #opens > 0 and whole(math.max(math.min(unpack(opens)), moment)) or ''
-return {'claimed', changed, again, (unfinished or not all) and '1' or '0', held, torn}
+return {'claimed', changed, again, (unfinished or not all) and '1' or '0', held, torn, first_alarm()}

@@ -15,11 +15,8 @@ local function reschedule(key, id, found)
   local queue = queue_of(found)
   local rules = known[queue] or rules_of(queue)
   known[queue] = rules
-  local rank = rules.fair and fair_rank(turns, queue, rules, found.key or '', priority) or rank_of(priority, start)
-  found.rank, found.wake = whole(rank), whole(start)
-  redis.call('HSET', key, 'queue', found.queue or '', 'priority', whole(priority), 'rank', found.rank,
-    'wake', found.wake, 'rescheduled_by', nonce)
-  put(id, found, moment)
+  redis.call('HSET', key, 'queue', found.queue or '', 'rescheduled_by', nonce)
+  requeue(id, found, priority, start, rules, turns, moment)
 end
 
 for at = 5, #ARGV do
