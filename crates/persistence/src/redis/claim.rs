@@ -131,7 +131,10 @@ fn read(claim: &Claim, number: u64, answer: Value) -> Result<(Claimed, bool), St
     }
     let mut damaged = reply.list("damaged")?;
     while damaged.len() > 0 {
-        tracing::error!(run = damaged.text("run")?, "the run cannot be claimed: records are missing that were there");
+        tracing::error!(
+            run = damaged.text("run")?,
+            "the run cannot be claimed: records are missing that were there"
+        );
     }
     let schedule = maybe_moment(&mut reply, "schedule")?;
     Ok((Claimed { runs, now, next, schedule }, unfinished))
@@ -146,7 +149,13 @@ fn maybe_moment(reply: &mut Reply<'_>, field: &str) -> Result<Option<Timestamp>,
 }
 
 /// Reads a claimed run. The fields are those before the claim, unless it was claimed `again`.
-fn held(claim: &Claim, number: u64, now: Timestamp, again: bool, mut reply: Reply<'_>) -> Result<Held, StoreError> {
+fn held(
+    claim: &Claim,
+    number: u64,
+    now: Timestamp,
+    again: bool,
+    mut reply: Reply<'_>,
+) -> Result<Held, StoreError> {
     let id = RunId::new(reply.text("run")?).map_err(|_| reply.corrupt("run"))?;
     let mut fields = Fields::pairs(&id, reply.list("fields")?)?;
     let Known { mut header, mut token, held_until, .. } =

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use awaitly_core::dispatch::{Queue, Rate};
 use awaitly_core::journal::{Header, Key, Outcome, Payload, Refused};
 use awaitly_core::store::{
-    Claim, Claimed, Configure, Dispatch, Lease, Message, Pausing, Publish, PutSchedule, QueueState, Reschedule,
-    RunId, ScheduleQuery, StoreError, StoredSchedule, StreamPart, Submit, Submitted, Unsent,
+    Claim, Claimed, Configure, Dispatch, Lease, Message, Pausing, Publish, PutSchedule, QueueState,
+    Reschedule, RunId, ScheduleQuery, StoreError, StoredSchedule, StreamPart, Submit, Submitted, Unsent,
 };
 use redis::{Cmd, ToRedisArgs};
 
+use super::RedisStore;
 use super::reply::Reply;
 use super::scripts::Script;
 use super::submit::start_text;
-use super::RedisStore;
 use crate::limits;
 
 /// The maximum number of runs or queues that one call changes, so that the server is not blocked for long.

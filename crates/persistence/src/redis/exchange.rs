@@ -3,6 +3,7 @@
 use awaitly_core::journal::{Header, Key, Outcome, Payload, Status};
 use awaitly_core::store::{Input, Lease, Message, Publish, RunId, StoreError, StreamPart, Unsent};
 
+use super::RedisStore;
 use super::fields::{Fields, Known, SUMMARY};
 use super::names::member;
 use super::op::Kind;
@@ -10,7 +11,6 @@ use super::parts::parts;
 use super::records;
 use super::reply::{Reply, text};
 use super::scripts::Script;
-use super::RedisStore;
 use crate::limits;
 
 /// The maximum number of headers that are read at once.

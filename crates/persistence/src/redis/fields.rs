@@ -9,11 +9,12 @@ use awaitly_core::journal::{Fingerprint, Header, Key, Kind, Outcome, Payload, St
 use awaitly_core::store::{Ending, StoreError, StoredRun};
 
 use super::error::corrupt;
+use super::labels;
 use super::records::{records, waits};
 use super::reply::Reply;
 
 /// The fields of a run that scripts return, in order. Lists omit the last one, which may be large.
-pub(super) const SUMMARY: [&str; 21] = [
+pub(super) const SUMMARY: [&str; 24] = [
     "workflow",
     "version",
     "status",
@@ -35,6 +36,9 @@ pub(super) const SUMMARY: [&str; 21] = [
     "start_by",
     "paused",
     "crashes",
+    "parent",
+    "tags",
+    "unique",
 ];
 
 /// The time of a queued run that never becomes due.
@@ -161,7 +165,10 @@ impl Fields<'_> {
         place.priority = self.number("priority")?.unwrap_or_default();
         place.rank = self.number("rank")?.unwrap_or_default();
         place.start_by = self.moment("start_by")?;
+        place.unique = self.maybe("unique").map(Into::into);
         header.place = place;
+        header.parent = self.read("parent", labels::parent)?.map(Box::new);
+        header.tags = self.read("tags", labels::tags)?.unwrap_or_default();
         Ok(())
     }
 }
@@ -218,19 +225,22 @@ pub(super) fn imported(
     fields.extend(header.cancel_requested.then(|| ("cancel", "1".to_owned())));
     fields.extend(header.paused.then(|| ("paused", "1".to_owned())));
     fields.extend((header.crashes > 0).then(|| ("crashes", header.crashes.to_string())));
+    fields.extend(header.parent.as_deref().map(|parent| ("parent", labels::parent_text(parent))));
+    fields.extend((!header.tags.is_empty()).then(|| ("tags", labels::tags_text(&header.tags))));
     fields.extend(placed(&header.place));
     Ok(fields)
 }
 
 /// Returns the fields for the place of a run in its queue, except those with their default.
 fn placed(place: &Place) -> impl Iterator<Item = (&'static str, String)> {
-    let Place { queue, key, priority, rank, start_by, .. } = place;
+    let Place { queue, key, priority, rank, start_by, unique, .. } = place;
     let set = [
         ("queue", (!queue.is_empty()).then(|| (**queue).to_owned())),
         ("key", key.as_deref().map(str::to_owned)),
         ("priority", (*priority != 0).then(|| priority.to_string())),
         ("rank", (*rank != 0).then(|| rank.to_string())),
         ("start_by", start_by.map(|by| by.as_millis().to_string())),
+        ("unique", unique.as_deref().map(str::to_owned)),
     ];
     set.into_iter().filter_map(|(name, value)| Some((name, value?)))
 }

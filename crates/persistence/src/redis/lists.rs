@@ -28,7 +28,8 @@ pub(super) async fn runs(
 ) -> Result<Page<RunSummary>, StoreError> {
     let before = query.after.as_deref().map(limits::number).transpose()?;
     let from = before.map_or_else(|| "+inf".to_owned(), |place| format!("({place}"));
-    let mut walk = Walk::new(names.runs(), Way::Down, from);
+    let set = query.tag.as_ref().map_or_else(|| names.runs(), |tag| names.tag(tag));
+    let mut walk = Walk::new(set, Way::Down, from);
     let mut found = Vec::new();
     while found.len() <= query.page_limit()
         && let Some((now, ids)) = walk.next(link).await?

@@ -6,6 +6,7 @@ mod error;
 mod exchange;
 mod fields;
 mod joined;
+mod labels;
 mod link;
 mod listen;
 mod lists;

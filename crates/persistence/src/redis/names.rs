@@ -104,6 +104,11 @@ impl Names {
         self.of_store(":runs")
     }
 
+    /// Returns the sorted set of the run ids with a tag, in the order in which the runs began.
+    pub(super) fn tag(&self, tag: &str) -> String {
+        self.of_run(":tag/", tag)
+    }
+
     /// Returns the key with the version of this format.
     pub(super) fn format(&self) -> String {
         self.of_store(":format")
@@ -124,7 +129,7 @@ impl Names {
 }
 
 /// Marks the end of a text, such that text after it does not change the order of marked texts.
-fn marked(text: &str) -> String {
+pub(super) fn marked(text: &str) -> String {
     let mut marked = text.replace('\0', "\0\u{1}");
     marked.push_str("\0\0");
     marked
@@ -199,7 +204,13 @@ mod tests {
             ]);
             for run in ["b", "due", "/", "/due", ":run/a", "a:run/a", "run/a"] {
                 names.extend([of.run(run), of.records(run), of.waits(run), of.held(run)]);
-                names.extend([of.values(run), of.lanes(run), of.ready(run, "a"), of.ready(run, run)]);
+                names.extend([
+                    of.tag(run),
+                    of.values(run),
+                    of.lanes(run),
+                    of.ready(run, "a"),
+                    of.ready(run, run),
+                ]);
             }
         }
         let count = names.len();

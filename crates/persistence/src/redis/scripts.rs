@@ -39,34 +39,35 @@ scripts! {
     Replace: "replace" "lease";
     Wait: "wait" "common" "entries" "lease";
     Settle: "settle" "common" "entries" "lease";
-    Revive: "revive" "common" "entries" "places" "lease";
+    Revive: "revive" "common" "entries" "places" "labels" "lease";
     Rewrite: "rewrite" "common" "entries" "places" "journal" "lease";
-    Finish: "finish" "common" "entries" "places" "lease";
+    Finish: "finish" "common" "entries" "places" "report" "lease";
     Renew: "renew" "common" "places" "lease";
     Release: "release" "common" "places";
     Holds: "holds" "lease";
     Load: "load" "common" "journal";
     Look: "look" "common";
     Answer: "answer" "common" "entries" "places";
-    Cancel: "cancel" "common" "entries" "places";
-    Delete: "delete" "common" "entries" "places";
-    Import: "import" "common" "entries" "places";
+    Cancel: "cancel" "common" "entries" "places" "labels" "report";
+    Delete: "delete" "common" "entries" "places" "labels";
+    Import: "import" "common" "entries" "places" "labels";
     Upgrade: "upgrade" "common" "entries";
-    Submit: "submit" "common" "places" "queues";
-    Claim: "claim" "common" "entries" "places" "queues" "allowance" "promote" "visit" "memo" "lease" "taking" "choose";
+    Submit: "submit" "common" "places" "queues" "requeue" "labels";
+    Claim: "claim" "common" "entries" "places" "queues" "allowance" "promote" "visit" "memo" "labels" "report"
+        "lease" "taking" "choose";
     GiveBack: "give_back" "common" "places" "memo";
     Configure: "configure" "common" "places";
     PauseQueues: "pause_queues" "common";
     QueueStates: "queue_states" "common";
     Pause: "pause" "common" "places";
-    Reschedule: "reschedule" "common" "places" "queues" "requeue";
+    Reschedule: "reschedule" "common" "places" "queues" "requeue" "labels";
     Send: "send" "common" "places" "memo" "once";
     Receive: "receive" "common" "entries" "lease";
     Publish: "publish" "common" "lease";
     Stream: "stream" "common";
     Schedules: "schedules";
     PutSchedules: "put_schedules" "common" "memo" "once";
-    Restart: "restart" "common" "entries" "places" "queues" "requeue" "journal" "lease";
+    Restart: "restart" "common" "entries" "places" "queues" "requeue" "labels" "journal" "lease";
 }
 
 impl Script {
@@ -107,7 +108,21 @@ impl Script {
 
 #[cfg(test)]
 mod tests {
+    use awaitly_core::journal::{Status, Timestamp};
+    use awaitly_core::store::{RunId, Submit};
+
     use super::*;
+
+    #[test]
+    fn restated_outcome_of_cancelled_child_is_that_of_core() {
+        let now = Timestamp::default();
+        let child = Submit::new(RunId::new("a").unwrap(), "a").child_of(RunId::new("b").unwrap(), "a");
+        let mut header = child.header(child.place(now), now);
+        header.status = Status::Cancelled;
+        let (_, outcome) = header.report().unwrap();
+        let text = format!("'{} {}'", outcome.kind().to_number(), outcome.payload().as_str());
+        assert!(include_str!("scripts/report.lua").contains(&text), "{text}");
+    }
 
     #[test]
     fn every_script_stands_in_its_place() {

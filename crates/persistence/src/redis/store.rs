@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Contents, Key, Outcome, Record, Settling, Timestamp};
 use awaitly_core::store::{
-    Durability, Ending, Input, Lease, Open, Opened, Renewed, Rewrite, RunId, Store, StoreError, StoredRun, Wait,
+    Durability, Ending, Input, Lease, Open, Opened, Renewed, Rewrite, RunId, Store, StoreError, StoredRun,
+    Wait,
 };
 
 use super::names::member;

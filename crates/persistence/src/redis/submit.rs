@@ -9,6 +9,7 @@ use redis::{Cmd, Value};
 
 use super::error::torn;
 use super::fields;
+use super::labels;
 use super::parts::parts;
 use super::reply::Reply;
 use super::scripts::Script;
@@ -51,13 +52,24 @@ fn add_run(call: &mut Cmd, submit: &Submit) {
 
 /// Returns the options in the form that the script reads; none is the empty text.
 fn options(submit: &Submit) -> String {
-    let Submit { key, priority, start, start_by, .. } = submit;
-    if key.is_none() && *priority == 0 && *start == Start::Now && start_by.is_none() {
+    let Submit { key, priority, start, start_by, parent, tags, unique, .. } = submit;
+    let is_plain = key.is_none() && *priority == 0 && *start == Start::Now && start_by.is_none();
+    if is_plain && parent.is_none() && tags.is_empty() && unique.is_none() {
         return String::new();
     }
     let by = start_by.map_or_else(|| "-".to_owned(), |by| by.as_millis().to_string());
-    let key = key.as_deref().map_or_else(|| "-".to_owned(), |key| ["=", key].concat());
-    format!("{priority} {} {by} {key}", start_text(*start))
+    let parent = parent.as_ref().map(labels::parent_text);
+    let tags = (!tags.is_empty()).then(|| labels::tags_text(tags));
+    let texts =
+        [key.as_deref(), unique.as_ref().map(|unique| &*unique.key), parent.as_deref(), tags.as_deref()];
+    let mut options = format!("{priority} {} {by} ", start_text(*start));
+    for text in texts {
+        options.push_str(&text.map_or_else(|| "-".to_owned(), |text| text.len().to_string()));
+        options.push(' ');
+    }
+    options.push_str(if unique.as_ref().is_some_and(|unique| unique.replaces) { "1 " } else { "0 " });
+    options.extend(texts.into_iter().flatten());
+    options
 }
 
 /// Returns a start in the form that scripts read.
@@ -69,7 +81,8 @@ pub(super) fn start_text(start: Start) -> String {
     }
 }
 
-/// Reads the answers, one for each run of a part: nothing for an added run, and otherwise the facts by which
+/// Reads the answers, one for each run of a part: nothing for an added run, the other run with its deduplication key, and
+/// otherwise the facts by which
 /// [`Submit::matches`] decides.
 fn results(part: &[Submit], mut reply: Reply<'_>) -> Result<Results, StoreError> {
     let mut added: HashMap<&RunId, &Submit> = HashMap::new();
@@ -80,11 +93,19 @@ fn results(part: &[Submit], mut reply: Reply<'_>) -> Result<Results, StoreError>
                 added.insert(&submit.run, submit);
                 Ok(Submitted::Queued)
             }
+            Some(Value::Array(facts)) if facts.len() == 1 => {
+                Ok(Submitted::Duplicate(duplicate(Reply::of(&submit.run, Value::Array(facts))?)?))
+            }
             Some(value) => submit.matches(&stored(submit, value, added.get(&submit.run).copied())?),
             None => return Err(reply.corrupt("reply")),
         });
     }
     Ok(results)
+}
+
+/// Reads the run with the deduplication key.
+fn duplicate(mut reply: Reply<'_>) -> Result<RunId, StoreError> {
+    RunId::new(reply.text("unique")?).map_err(|_| reply.corrupt("unique"))
 }
 
 /// Reads the facts about a run that exists. If the batch itself has added it, `added` holds the facts.
@@ -118,8 +139,13 @@ mod tests {
     #[test]
     fn options_without_effect_take_no_space() {
         assert_eq!(options(&run(0)), "");
-        let late = run(0).start_by(Timestamp::from_millis(7)).key("a b").start(Start::In(std::time::Duration::from_secs(1)));
-        assert_eq!(options(&late.priority(-3)), "-3 1000 7 =a b");
-        assert_eq!(options(&run(0).start(Start::At(Timestamp::from_millis(9)))), "0 @9 - -");
+        let late = run(0)
+            .start_by(Timestamp::from_millis(7))
+            .key("a b")
+            .start(Start::In(std::time::Duration::from_secs(1)));
+        assert_eq!(options(&late.priority(-3)), "-3 1000 7 3 - - - 0 a b");
+        assert_eq!(options(&run(0).start(Start::At(Timestamp::from_millis(9)))), "0 @9 - - - - - 0 ");
+        let child = run(0).child_of(RunId::new("order-1").unwrap(), "ship").tag("red").debounce("k");
+        assert_eq!(options(&child), "0 0 - - 1 13 5 1 k7 order-1shipred\0\0");
     }
 }

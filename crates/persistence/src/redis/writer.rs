@@ -27,6 +27,10 @@ use crate::group::Receiver;
 /// - An answer is a record, which also keeps the nonce of the question that it answers. A repeated question therefore
 ///   finds its own answer, and not a foreign record in its place.
 /// - A lease is identified by the nonce of the opening that took it.
+/// - A received message is a record too. Published values are the same after a second copy, and a stream ignores items
+///   that it has already. A restart leaves its nonce in the run.
+/// - The server remembers the answers of calls that send messages or change schedules, by their nonces, until the store
+///   says that they have arrived.
 /// - Renewals and releases have one effect if they are carried out twice.
 ///
 /// A refused script changes nothing, and a second copy is refused for the same reason. Before anything is sent again,

@@ -1,5 +1,5 @@
 -- id, nonce, whether it is marked without an undo, the key that says that it is too late
-local field = redis.call('HMGET', run, 'status', 'holder', 'until', 'cancelled_by', 'cancel')
+local field = redis.call('HMGET', run, 'status', 'holder', 'until', 'cancelled_by', 'cancel', 'parent', 'queue', 'unique')
 if not field[1] then
   return {'none'}
 end
@@ -35,5 +35,9 @@ redis.call('HDEL', run, 'outcome', 'error', 'failed_on', 'wake', 'cancel', 'hold
 redis.call('HSET', run, 'status', 'cancelled', 'changed', whole(moment), 'cancelled_by', 'marked ' .. ARGV[2])
 list(run, ARGV[1], moment)
 each_entry(ARGV[1], redis.call('HGETALL', waits), unask)
+forget_key(ARGV[1], field[7], field[8])
+if field[6] then
+  report(run, field[6], moment)
+end
 tell()
 return {'marked'}

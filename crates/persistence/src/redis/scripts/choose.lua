@@ -57,6 +57,9 @@ local function start(visit, lane, id, found, key, rank)
   else
     resume(id, found, lane, holder, ends, changed)
   end
+  if found.unique then
+    forget_key(id, found.queue, found.unique)
+  end
   if server ~= '' or found.server then
     bind(run .. id)
   end
@@ -83,7 +86,7 @@ local function take(visit, lane, member, rank)
     visit.strays[#visit.strays + 1] = id
     return false
   elseif found.status == 'queued' and found.start_by and tonumber(found.start_by) < moment then
-    end_late(id, late, moment)
+    end_late(id, found, late, moment)
     listed[#listed + 1], tells = id, true
     return false
   elseif is_key_full(visit, key, moment) then
@@ -143,7 +146,8 @@ while #round > 0 and not is_full() do
   round = again
 end
 
-local is_left = unfinished or not all
+-- The parent of a run that was ended may be due.
+local is_left = unfinished or not all or tells
 for _, visit in ipairs(is_full() and visits or {}) do
   if not is_left and may_start(visit) then
     local _, member = first_of(visit)

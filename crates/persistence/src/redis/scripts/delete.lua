@@ -12,8 +12,12 @@ for at = 2, #ARGV do
     if found.status and not unhold(id, found) then
       unlist(id, found)
     end
+    local labels = redis.call('HMGET', run .. id, 'tags', 'unique')
+    each_tag(labels[1], function(set) redis.call('ZREM', set, id) end)
+    forget_key(id, found.queue, labels[2])
     redis.call('ZREM', base .. 'runs', id)
-    redis.call('UNLINK', run .. id, records .. id, waits .. id)
+    redis.call('UNLINK', run .. id, records .. id, waits .. id, base .. 'mail/' .. id, base .. 'values/' .. id,
+      base .. 'streams/' .. id)
     deleted[#deleted + 1] = id
   end
 end

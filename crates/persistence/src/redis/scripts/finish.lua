@@ -6,14 +6,14 @@ local changed = whole(moment)
 -- The runs to take out of the sets of held runs, by queue.
 local freed = {}
 
--- Whether something was answered that the run waits for.
+-- Whether something was answered that the run waits for, or mail came since it looked.
 local function is_answered(id, first, last)
   for at = first, last do
     if redis.call('HEXISTS', records .. id, ARGV[at]) == 1 then
       return true
     end
   end
-  return false
+  return redis.call('HEXISTS', base .. 'mail/' .. id, 'new') == 1
 end
 
 local function wait(id, key, asked, at, fields)
@@ -22,7 +22,8 @@ local function wait(id, key, asked, at, fields)
   if asked or cancelling then
     redis.call('HSET', key, 'cancel', 1)
   end
-  if asked and not cancelling or is_answered(id, at + 7, fields - 1) then
+  local may_be_answered = fields > at + 7
+  if asked and not cancelling or may_be_answered and is_answered(id, at + 7, fields - 1) then
     wake = changed
   end
   if wake ~= '-' then
@@ -34,7 +35,8 @@ end
 local function finish(at, last)
   local id, token, holder, nonce = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   local key, fields = run .. id, at + 7 + ARGV[at + 6]
-  local found = redis.call('HMGET', key, 'token', 'holder', 'server', 'finished_by', 'status', 'queue', 'key', 'cancel')
+  local found = redis.call('HMGET', key, 'token', 'holder', 'server', 'finished_by', 'status', 'queue', 'key', 'cancel',
+    'parent')
   if found[4] == nonce then
     return 'done'
   elseif not is_lease(found, token, holder) then
@@ -62,6 +64,9 @@ local function finish(at, last)
   local ids = freed[queue] or {}
   freed[queue], ids[#ids + 1] = ids, id
   each_entry(id, entries, unask)
+  if found[9] then
+    report(key, found[9], moment)
+  end
   return 'done'
 end
 

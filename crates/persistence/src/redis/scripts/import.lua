@@ -3,7 +3,8 @@ if redis.call('HLEN', run) > 0 then
   return {redis.call('HGET', run, 'imported_by') == ARGV[2] and 'added' or 'exists'}
 end
 -- The rest of a run that the server has thrown away: this is a copy of it, or another one of that name.
-redis.call('UNLINK', records, waits)
+redis.call('UNLINK', records, waits, base .. 'mail/' .. ARGV[1], base .. 'values/' .. ARGV[1],
+  base .. 'streams/' .. ARGV[1])
 local place = whole(redis.call('INCR', base .. 'sequence'))
 redis.call('HSET', run, 'token', 0, 'imported_by', ARGV[2], 'place', place, 'dropped', 0,
   unpack(ARGV, 4, 3 + ARGV[3]))
@@ -19,7 +20,12 @@ while at < #ARGV do
 end
 redis.call('ZADD', base .. 'runs', place, ARGV[1])
 list(run, ARGV[1], now())
-if not has_ended(redis.call('HGET', run, 'status')) then
+local found = redis.call('HMGET', run, 'status', 'queue', 'unique', 'tags')
+each_tag(found[4], function(set) redis.call('ZADD', set, place, ARGV[1]) end)
+if found[1] == 'queued' and found[3] then
+  redis.call('HSET', keys_of(found[2]), found[3], ARGV[1])
+end
+if not has_ended(found[1]) then
   each_entry(ARGV[1], redis.call('HGETALL', waits), ask)
 end
 tell()

@@ -8,7 +8,10 @@ local function reschedule(key, id, found)
   end
   local wake = tonumber(found.wake or found.created) or moment
   local start = ARGV[4] == '-' and wake or start_of(ARGV[4], moment)
-  if ARGV[2] ~= '-' then
+  if ARGV[2] ~= '-' and ARGV[2] ~= '=' .. (found.queue or '') then
+    -- The other queue may contain a run with the deduplication key.
+    forget_key(id, found.queue, redis.call('HGET', key, 'unique'))
+    redis.call('HDEL', key, 'unique')
     found.queue = string.sub(ARGV[2], 2)
   end
   local priority = tonumber(ARGV[3] == '-' and (redis.call('HGET', key, 'priority') or 0) or ARGV[3])

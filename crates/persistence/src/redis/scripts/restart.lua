@@ -11,9 +11,11 @@ if not unhold(id, found) then
   unlist(id, found)
 end
 each_entry(id, entries, unask)
+forget_key(id, found.queue, redis.call('HGET', run, 'unique'))
 redis.call('UNLINK', records, waits, base .. 'streams/' .. id)
 count_anew()
-redis.call('HDEL', run, 'holder', 'until', 'outcome', 'error', 'failed_on', 'crashes', 'version', 'start_by')
+redis.call('HDEL', run, 'holder', 'until', 'outcome', 'error', 'failed_on', 'crashes', 'version', 'start_by',
+  'unique')
 redis.call('HSET', run, 'status', 'queued', 'changed', whole(moment), 'restarted_by', ARGV[3])
 if ARGV[5] then
   redis.call('HSET', run, 'input', ARGV[5], 'fingerprint', ARGV[6])

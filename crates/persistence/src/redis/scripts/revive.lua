@@ -8,11 +8,12 @@ end
 for at = 5, #ARGV do
   drop(redis.call('HDEL', records, ARGV[at]))
 end
-local moment, had_ended = now(), has_ended(redis.call('HGET', run, 'status'))
+local moment, before = now(), redis.call('HMGET', run, 'status', 'queue', 'unique')
+forget_key(ARGV[4], before[2], before[3])
 redis.call('HDEL', run, 'outcome', 'error', 'failed_on', 'wake')
 redis.call('HSET', run, 'status', 'running', 'changed', whole(moment), 'mark', ARGV[3])
 list(run, ARGV[4], moment)
-if had_ended then
+if has_ended(before[1]) then
   each_entry(ARGV[4], redis.call('HGETALL', waits), ask)
 end
 tell()

@@ -1,16 +1,53 @@
 -- nonce, then groups of runs: workflow, queue, number of runs, (id, options, fingerprint, input).. -- adds queued runs.
--- Options are nothing, or: priority, start, moment after which it must not start, key.
+-- Options are nothing, or: priority, start, moment after which it must not start, the lengths of the key, the deduplication
+-- key, the parent and the tags, whether the run replaces another one with that deduplication key, and these texts. `-`
+-- stands for what is missing.
 local moment, nonce = now(), ARGV[1]
 local created = whole(moment)
 
 -- What is there already is read before anything is written.
-local answers, new, seen = {'added'}, {}, {}
+local answers, new, seen, unique, replacements = {'added'}, {}, {}, {}, {}
+local NO_OPTIONS = {priority = 0, start = '0'}
+
+local function options_of(text)
+  if text == '' then
+    return NO_OPTIONS
+  end
+  local priority, start, by, key, unique, parent, tags, replaces, at =
+    string.match(text, '^(%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%S+) (%d) ()')
+  local function take(length)
+    if length ~= '-' then
+      at = at + length
+      return string.sub(text, at - length, at - 1)
+    end
+  end
+  return {priority = tonumber(priority), start = start, by = by ~= '-' and by or nil, key = take(key),
+    unique = take(unique), parent = take(parent), tags = take(tags), replaces = replaces == '1'}
+end
+
+-- The queued run of the group's queue that has the deduplication key. If there is none, it is the run `id` from now on.
+local function duplicate_of(group, key, id)
+  local of_queue = unique[group.queue] or {}
+  unique[group.queue] = of_queue
+  local found = of_queue[key] or queued_with(group.queue, key)
+  of_queue[key] = found or id
+  return found
+end
 
 local function look_at(number, group, at)
   local id = ARGV[at]
   if not seen[id] and redis.call('EXISTS', run .. id, records .. id, waits .. id) == 0 then
+    local options = options_of(ARGV[at + 1])
+    local duplicate = options.unique and duplicate_of(group, options.unique, id)
+    if duplicate then
+      answers[1 + number] = {duplicate}
+      if options.replaces then
+        replacements[#replacements + 1] = {duplicate, group, at, options}
+      end
+      return
+    end
     seen[id], answers[1 + number] = true, false
-    new[#new + 1] = {number, group, at}
+    new[#new + 1] = {number, group, at, options}
     return
   end
   local found = redis.call('HMGET', run .. id, 'workflow', 'fingerprint', 'status', 'submitted_by')
@@ -75,25 +112,20 @@ local function place(id, found, start, group)
   add(set, found.rank, member_of(id, found))
 end
 
--- The options of a run, and its rank.
-local function options_of(text, group)
-  local priority, start, by, key = 0, moment, nil, nil
-  if text ~= '' then
-    priority, start, by, key = string.match(text, '^(%S+) (%S+) (%S+) (.*)$')
-    priority, start = tonumber(priority), start_of(start, moment)
-    by, key = by ~= '-' and by or nil, key ~= '-' and string.sub(key, 2) or nil
-  end
-  local rules = group.rules
+-- The rank of a run, as text.
+local function rank_for(group, options, start)
+  local rules, priority = group.rules, options.priority
   if rules.fair then
-    return priority, start, by, key, whole(fair_rank(turns, group.marked, rules, key or '', priority))
+    return whole(fair_rank(turns, group.marked, rules, options.key or '', priority))
   end
   local rank = rank_of(priority, start)
-  return priority, start, by, key, rank == moment and created or whole(rank)
+  return rank == moment and created or whole(rank)
 end
 
-local function submit(number, group, at, place_number)
+local function submit(number, group, at, options, place_number)
   local id, fingerprint, input = ARGV[at], ARGV[at + 2], ARGV[at + 3]
-  local priority, start, by, key, rank = options_of(ARGV[at + 1], group)
+  local start, key, priority = start_of(options.start, moment), options.key, options.priority
+  local rank = rank_for(group, options, start)
   local fields = {'workflow', group.workflow, 'status', 'queued', 'created', created, 'rank', rank, 'place',
     whole(place_number), 'dropped', 0, 'submitted_by', nonce .. ' ' .. number}
   local function set(name, value)
@@ -104,28 +136,60 @@ local function submit(number, group, at, place_number)
   if key then set('key', key) end
   if priority ~= 0 then set('priority', whole(priority)) end
   if start > moment then set('wake', whole(start)) end
-  if by then set('start_by', by) end
+  if options.by then set('start_by', options.by) end
+  if options.parent then set('parent', options.parent) end
+  if options.tags then set('tags', options.tags) end
+  if options.unique then set('unique', options.unique) end
   if fingerprint ~= '' then set('fingerprint', fingerprint) end
   if input ~= '' then set('input', input) end
   redis.call('HSET', run .. id, unpack(fields))
   add(base .. 'runs', place_number, id)
+  each_tag(options.tags, function(set) add(set, place_number, id) end)
+  if options.unique then
+    redis.call('HSET', keys_of(group.queue), options.unique, id)
+  end
   place(id, {workflow = group.workflow, queue = group.queue, key = key, rank = rank, place = place_number}, start, group)
+end
+
+-- Gives a queued run the input and the start of another submission with its deduplication key.
+local function replace(id, group, at, options)
+  local key = run .. id
+  local found, priority = placed(key), redis.call('HGET', key, 'priority')
+  if is_held(found, moment) or found.workflow ~= group.workflow then
+    return
+  end
+  if not unhold(id, found) then
+    unlist(id, found)
+  end
+  redis.call('HDEL', key, 'fingerprint', 'input')
+  if ARGV[at + 2] ~= '' then redis.call('HSET', key, 'fingerprint', ARGV[at + 2]) end
+  if ARGV[at + 3] ~= '' then redis.call('HSET', key, 'input', ARGV[at + 3]) end
+  requeue(id, found, tonumber(priority or 0), start_of(options.start, moment), group.rules, turns, moment)
+end
+
+local function read_rules(group)
+  if not group.rules then
+    group.marked = marked(group.queue)
+    known[group.marked] = known[group.marked] or rules_of(group.marked)
+    group.rules = known[group.marked]
+  end
 end
 
 if #new > 0 then
   local last = redis.call('INCRBY', base .. 'sequence', #new)
   for at, one in ipairs(new) do
-    local group = one[2]
-    if not group.rules then
-      group.marked = marked(group.queue)
-      known[group.marked] = known[group.marked] or rules_of(group.marked)
-      group.rules = known[group.marked]
-    end
-    submit(one[1], group, one[3], last - #new + at)
+    read_rules(one[2])
+    submit(one[1], one[2], one[3], one[4], last - #new + at)
   end
   for set, members in pairs(sets) do
     redis.call('ZADD', set, unpack(members))
   end
+end
+for _, one in ipairs(replacements) do
+  read_rules(one[2])
+  replace(unpack(one))
+end
+if #new + #replacements > 0 then
   keep_turns(turns)
   tell()
 end

@@ -17,11 +17,15 @@ local function belongs(found, lane, queue, moment)
 end
 
 -- Ends a run that was not started in time, with that text as its error.
-local function end_late(id, text, moment)
+local function end_late(id, found, text, moment)
   local entries = redis.call('HGETALL', waits .. id)
   redis.call('HDEL', run .. id, 'outcome', 'failed_on', 'wake', 'cancel', 'holder', 'until')
   redis.call('HSET', run .. id, 'status', 'cancelled', 'changed', whole(moment), 'error', text)
   each_entry(id, entries, unask)
+  forget_key(id, found.queue, found.unique)
+  if found.parent then
+    report(run .. id, found.parent, moment)
+  end
 end
 
 -- The records and the waiting entries of a run. A run that never had an owner has none, unless it was imported. Returns
