@@ -106,7 +106,8 @@ use writer::Writer;
 /// `redis`.
 ///
 /// All keys begin with a prefix, `awaitly:` unless [`RedisOptions::prefix`] sets another; other keys are never touched.
-/// The store's keys have no expiry, and no call scans the whole database.
+/// No call scans the whole database. The store's keys have no expiry, except those that hold the answer of one call, in
+/// case it is lost: they expire after a day at most.
 ///
 /// # Rights
 /// This command creates a user with exactly the rights that a store with the prefix `awaitly` uses, on Redis 6.2 or

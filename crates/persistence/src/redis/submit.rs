@@ -81,9 +81,8 @@ pub(super) fn start_text(start: Start) -> String {
     }
 }
 
-/// Reads the answers, one for each run of a part: nothing for an added run, the other run with its deduplication key, and
-/// otherwise the facts by which
-/// [`Submit::matches`] decides.
+/// Reads the answers, one for each run of a part: nothing for an added run, the other run with its deduplication key, or
+/// the facts by which [`Submit::matches`] decides.
 fn results(part: &[Submit], mut reply: Reply<'_>) -> Result<Results, StoreError> {
     let mut added: HashMap<&RunId, &Submit> = HashMap::new();
     let mut results = Vec::with_capacity(part.len());

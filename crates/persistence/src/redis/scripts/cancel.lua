@@ -1,5 +1,6 @@
 -- id, nonce, whether it is marked without an undo, the key that says that it is too late
-local field = redis.call('HMGET', run, 'status', 'holder', 'until', 'cancelled_by', 'cancel', 'parent', 'queue', 'unique')
+local field = redis.call('HMGET', run, 'status', 'holder', 'until', 'cancelled_by', 'cancel', 'parent', 'queue',
+  'unique')
 if not field[1] then
   return {'none'}
 end

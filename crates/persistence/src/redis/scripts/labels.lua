@@ -1,7 +1,7 @@
 -- The tags of runs, and the deduplication keys of queued runs.
 --
--- `tag/<tag>` holds the runs with that tag, as `runs` holds all runs. `unique/<queue>` holds the run of each key: it counts
--- only as long as the run is queued with that key in that queue.
+-- `tag/<tag>` holds the runs with that tag, as `runs` holds all runs. `unique/<queue>` holds the run of each key: it
+-- counts only as long as the run is queued with that key in that queue.
 
 -- Calls `change` with the set of each tag.
 local function each_tag(tags, change)

@@ -1,5 +1,5 @@
--- token, holder, id, (name, index or nothing, payload).. -- publishes values and items of streams, or nothing if an item
--- is refused: then the answer is its number and the length of its stream.
+-- token, holder, id, (name, index or nothing, payload).. -- publishes values and items of streams. If an item is refused,
+-- publishes nothing: then the answer is its number and the length of its stream.
 --
 -- `values/<run>` holds the values by their names. `streams/<run>` holds the items under their indexes and streams, and
 -- under `n` and a stream its length.

@@ -148,7 +148,8 @@ local function submit(number, group, at, options, place_number)
   if options.unique then
     redis.call('HSET', keys_of(group.queue), options.unique, id)
   end
-  place(id, {workflow = group.workflow, queue = group.queue, key = key, rank = rank, place = place_number}, start, group)
+  local found = {workflow = group.workflow, queue = group.queue, key = key, rank = rank, place = place_number}
+  place(id, found, start, group)
 end
 
 -- Gives a queued run the input and the start of another submission with its deduplication key.
