@@ -5,9 +5,18 @@ use redis::{ErrorKind, RedisError, ServerError};
 
 /// Returns the error for a command that the server refused.
 pub(super) fn refused(error: &ServerError) -> StoreError {
-    let detail = text(error);
+    if passes(error) {
+        StoreError::Unavailable { detail: text(error) }
+    } else {
+        refused_in_script(&text(error))
+    }
+}
+
+/// Returns the error for a command inside a script that the server refused with this text.
+pub(super) fn refused_in_script(text: &str) -> StoreError {
+    let detail: Box<str> = text.into();
     // Servers before version 7 report an error inside a script as a part of a general error.
-    let says = |word: &str| error.code() == word || detail.contains(word);
+    let says = |word: &str| detail.contains(word);
     if says("OOM") || says("MISCONF") {
         StoreError::Full { detail }
     } else if says("READONLY") {
@@ -16,8 +25,6 @@ pub(super) fn refused(error: &ServerError) -> StoreError {
         StoreError::NotThere { detail: not_let_in(&detail) }
     } else if says("WRONGTYPE") {
         StoreError::Corrupt { detail: format!("a key of the store holds something else: {detail}").into() }
-    } else if passes(error) {
-        StoreError::Unavailable { detail }
     } else if says("user_script") || says("is not an integer") || says("not a float") {
         StoreError::Corrupt { detail: format!("a field does not hold what it should: {detail}").into() }
     } else {

@@ -1,16 +1,20 @@
-//! The stored form of runs, records and waiting entries.
+//! The stored form of runs.
 
+use std::borrow::Cow;
+use std::str::FromStr;
 use std::time::Duration;
 
-use awaitly_core::journal::{
-    Fingerprint, Header, Key, Kind, Outcome, Payload, Record, Status, Timestamp, WaitEntry,
-};
+use awaitly_core::dispatch::Place;
+use awaitly_core::journal::{Fingerprint, Header, Key, Kind, Outcome, Payload, Status, Timestamp};
 use awaitly_core::store::{Ending, StoreError, StoredRun};
 
+use super::error::corrupt;
+use super::labels;
+use super::records::{records, waits};
 use super::reply::Reply;
 
 /// The fields of a run that scripts return, in order. Lists omit the last one, which may be large.
-pub(super) const SUMMARY: [&str; 14] = [
+pub(super) const SUMMARY: [&str; 24] = [
     "workflow",
     "version",
     "status",
@@ -25,7 +29,72 @@ pub(super) const SUMMARY: [&str; 14] = [
     "token",
     "until",
     "holder",
+    "queue",
+    "key",
+    "priority",
+    "rank",
+    "start_by",
+    "paused",
+    "crashes",
+    "parent",
+    "tags",
+    "unique",
 ];
+
+/// The time of a queued run that never becomes due.
+const NEVER: &str = "-";
+
+/// The fields of a run by their names.
+pub(super) struct Fields<'a> {
+    run: &'a str,
+    fields: Vec<(Cow<'static, str>, String)>,
+}
+
+impl<'a> Fields<'a> {
+    /// Reads the fields in the order of [`SUMMARY`], and the outcome if it follows.
+    pub(super) fn summary(run: &'a str, mut reply: Reply<'_>) -> Result<Self, StoreError> {
+        let mut fields = Vec::with_capacity(reply.len());
+        for name in SUMMARY.into_iter().chain(["outcome"]) {
+            fields.extend(reply.maybe(name)?.map(|value| (Cow::Borrowed(name), value)));
+        }
+        Ok(Self { run, fields })
+    }
+
+    /// Reads fields that follow their names.
+    pub(super) fn pairs(run: &'a str, mut reply: Reply<'_>) -> Result<Self, StoreError> {
+        let mut fields = Vec::with_capacity(reply.len() / 2);
+        while reply.len() > 0 {
+            let name = reply.text("field")?;
+            let value = reply.text(&name)?;
+            fields.push((Cow::Owned(name), value));
+        }
+        Ok(Self { run, fields })
+    }
+
+    /// Takes a field.
+    pub(super) fn maybe(&mut self, name: &str) -> Option<String> {
+        let place = self.fields.iter().position(|(field, _)| field == name)?;
+        Some(self.fields.swap_remove(place).1)
+    }
+
+    fn text(&mut self, name: &str) -> Result<String, StoreError> {
+        self.maybe(name).ok_or_else(|| corrupt(self.run, name))
+    }
+
+    /// Takes a field, and reads it with `read`.
+    fn read<T>(&mut self, name: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<Option<T>, StoreError> {
+        let Some(text) = self.maybe(name) else { return Ok(None) };
+        read(&text).map(Some).ok_or_else(|| corrupt(self.run, name))
+    }
+
+    fn number<T: FromStr>(&mut self, name: &str) -> Result<Option<T>, StoreError> {
+        self.read(name, |text| text.parse().ok())
+    }
+
+    fn moment(&mut self, name: &str) -> Result<Option<Timestamp>, StoreError> {
+        self.read(name, moment)
+    }
+}
 
 /// The known state of a run.
 #[derive(Debug)]
@@ -40,47 +109,25 @@ pub(super) struct Known {
 }
 
 impl Known {
-    /// Reads a script's summary of a run, or returns `None` if the run does not exist.
-    pub(super) fn read(mut reply: Reply<'_>) -> Result<Option<Self>, StoreError> {
-        let Some(workflow) = reply.maybe("workflow")? else { return Ok(None) };
-        let version = reply.text("version")?;
-        let status = reply.text("status")?;
-        let fingerprint = reply.maybe("fingerprint")?;
-        let error = reply.maybe("error")?;
-        let failed_on = reply.maybe("failed_on")?;
-        let created = Timestamp::from_millis(reply.number("created")?);
-        let changed = Timestamp::from_millis(reply.number("changed")?);
-        let wake = reply.maybe("wake")?;
-        let cancel_requested = reply.maybe("cancel")?.is_some();
-        let place = reply.text("place")?;
-        let token = reply.text("token")?;
-        let until = reply.maybe("until")?;
-        let holder = reply.maybe("holder")?;
-        let outcome = reply.maybe("outcome")?;
-
-        let bad = |field| reply.corrupt(field);
-        let number = version.parse().map_err(|_| bad("version"))?;
+    /// Reads the fields of a run, or returns `None` if the run does not exist.
+    pub(super) fn read(fields: &mut Fields<'_>) -> Result<Option<Self>, StoreError> {
+        let Some(workflow) = fields.maybe("workflow") else { return Ok(None) };
+        let (place, status) = (fields.text("place")?, fields.text("status")?);
+        let [version, token, until, holder] =
+            ["version", "token", "until", "holder"].map(|name| fields.maybe(name).unwrap_or_default());
+        let bad = |field| corrupt(fields.run, field);
+        let number = number_or_zero(&version).ok_or_else(|| bad("version"))?;
+        let newest = number_or_zero(&token).ok_or_else(|| bad("token"))?;
         let known = Status::from_name(&status).ok_or_else(|| bad("status"))?;
+        let held_until = match (&*until, &*holder) {
+            ("", _) | (_, "") => None,
+            _ => Some(moment(&until).ok_or_else(|| bad("until"))?),
+        };
+        let created = fields.moment("created")?.ok_or_else(|| corrupt(fields.run, "created"))?;
         let mut header = Header::new(workflow.into(), number, known, created);
-        header.input =
-            fingerprint.map(|text| self::fingerprint(&text).ok_or_else(|| bad("fingerprint"))).transpose()?;
-        header.outcome =
-            outcome.map(|text| self::outcome(&text).ok_or_else(|| bad("outcome"))).transpose()?;
-        header.error = error.map(Into::into);
-        header.failed_on = match failed_on {
-            Some(text) => keys(&text).ok_or_else(|| bad("failed_on"))?,
-            None => Vec::new(),
-        };
-        header.changed = changed;
-        header.wake = wake.map(|text| moment(&text).ok_or_else(|| bad("wake"))).transpose()?;
-        header.cancel_requested = cancel_requested;
-        let held_until = match (&until, &holder) {
-            (Some(until), Some(_)) => Some(moment(until).ok_or_else(|| bad("until"))?),
-            _ => None,
-        };
-        let number = token.parse().map_err(|_| bad("token"))?;
-        let seen = [place, token, status, version, until.unwrap_or_default(), holder.unwrap_or_default()];
-        Ok(Some(Self { header, token: number, held_until, seen }))
+        fields.fill(&mut header)?;
+        let seen = [place, token, status, version, until, holder];
+        Ok(Some(Self { header, token: newest, held_until, seen }))
     }
 
     /// Returns the remaining time of the lease, if an owner holds it.
@@ -95,75 +142,46 @@ impl Known {
     }
 }
 
+impl Fields<'_> {
+    /// Sets the part of the header that has defaults.
+    fn fill(&mut self, header: &mut Header) -> Result<(), StoreError> {
+        header.input = self.read("fingerprint", fingerprint)?;
+        header.outcome = self.read("outcome", outcome)?;
+        header.error = self.maybe("error").map(Into::into);
+        header.failed_on = self.read("failed_on", keys)?.unwrap_or_default();
+        header.changed = self.moment("changed")?.unwrap_or(header.created);
+        header.wake = match self.maybe("wake") {
+            Some(never) if never == NEVER => None,
+            Some(wake) => Some(moment(&wake).ok_or_else(|| corrupt(self.run, "wake"))?),
+            // It may start since it was submitted.
+            None => (header.status == Status::Queued).then_some(header.created),
+        };
+        header.cancel_requested = self.maybe("cancel").is_some();
+        header.paused = self.maybe("paused").is_some();
+        header.crashes = self.number("crashes")?.unwrap_or_default();
+        let mut place = Place::default();
+        place.queue = self.maybe("queue").unwrap_or_default().into();
+        place.key = self.maybe("key").map(Into::into);
+        place.priority = self.number("priority")?.unwrap_or_default();
+        place.rank = self.number("rank")?.unwrap_or_default();
+        place.start_by = self.moment("start_by")?;
+        place.unique = self.maybe("unique").map(Into::into);
+        header.place = place;
+        header.parent = self.read("parent", labels::parent)?.map(Box::new);
+        header.tags = self.read("tags", labels::tags)?.unwrap_or_default();
+        Ok(())
+    }
+}
+
 /// Reads a script's journal after its first word: the server's time, the token, and the run.
-pub(super) fn journal(reply: &mut Reply<'_>) -> Result<(Timestamp, u64, StoredRun), StoreError> {
+pub(super) fn journal(run: &str, reply: &mut Reply<'_>) -> Result<(Timestamp, u64, StoredRun), StoreError> {
     let now = Timestamp::from_millis(reply.number("now")?);
-    let known = Known::read(reply.list("summary")?)?.ok_or_else(|| reply.corrupt("workflow"))?;
+    let mut fields = Fields::summary(run, reply.list("summary")?)?;
+    let Known { header, token, .. } = Known::read(&mut fields)?.ok_or_else(|| reply.corrupt("workflow"))?;
     let input = reply.maybe("input")?.map(Payload::from_stored);
     let records = records(reply.list("records")?)?;
     let waits = waits(reply.list("waits")?)?;
-    Ok((now, known.token, StoredRun { header: known.header, input, records, waits }))
-}
-
-fn records(mut reply: Reply<'_>) -> Result<Vec<Record>, StoreError> {
-    let mut records = Vec::with_capacity(reply.len() / 2);
-    while reply.len() > 0 {
-        let key = reply.text("records")?;
-        let text = reply.text(&key)?;
-        let (place, outcome, input) = record(&text).ok_or_else(|| reply.corrupt(&key))?;
-        records.push((place, Record { key: key.into(), outcome, input }));
-    }
-    records.sort_unstable_by_key(|(place, _)| *place);
-    Ok(records.into_iter().map(|(_, record)| record).collect())
-}
-
-pub(super) fn waits(mut reply: Reply<'_>) -> Result<Vec<WaitEntry>, StoreError> {
-    let mut waits = Vec::with_capacity(reply.len() / 2);
-    while reply.len() > 0 {
-        let key = reply.text("waits")?;
-        let text = reply.text(&key)?;
-        waits.push(entry(&key, &text).ok_or_else(|| reply.corrupt(&key))?);
-    }
-    waits.sort_unstable_by(|one, other| one.key.cmp(&other.key));
-    Ok(waits)
-}
-
-/// Reads a record in its stored form: its position, its outcome, and the fingerprint of its input.
-pub(super) fn record(text: &str) -> Option<(u64, Outcome, Option<Fingerprint>)> {
-    let mut parts = text.splitn(6, ' ');
-    let place = parts.next()?.parse().ok()?;
-    let kind = Kind::from_number(parts.next()?.parse().ok()?)?;
-    let input = match parts.next()? {
-        "-" => None,
-        text => Some(fingerprint(text)?),
-    };
-    // Only scripts use the nonces of the writer and of the question.
-    let payload = parts.nth(2)?;
-    Some((place, Outcome::from_parts(kind, Payload::from_stored(payload)), input))
-}
-
-/// Reads a waiting entry in its stored form.
-pub(super) fn entry(key: &str, text: &str) -> Option<WaitEntry> {
-    let mut parts = text.splitn(5, ' ');
-    let since = moment(parts.next()?)?;
-    let expires = match parts.next()? {
-        "-" => None,
-        text => Some(moment(text)?),
-    };
-    let length = parts.nth(1)?.parse().ok()?;
-    let (token, request) = parts.next()?.split_at_checked(length)?;
-    let request = Payload::from_stored(request);
-    Some(WaitEntry { key: key.to_owned().into(), token: token.into(), request, since, expires })
-}
-
-pub(super) fn entry_text(entry: &WaitEntry, nonce: &str) -> String {
-    let WaitEntry { token, request, since, expires, .. } = entry;
-    let expires = expires.map_or_else(|| "-".to_owned(), |expires| expires.as_millis().to_string());
-    format!("{} {expires} {nonce} {} {token}{}", since.as_millis(), token.len(), request.as_str())
-}
-
-pub(super) fn fingerprint_text(fingerprint: Option<Fingerprint>) -> String {
-    fingerprint.map_or_else(|| "-".to_owned(), |fingerprint| fingerprint.to_bits().to_string())
+    Ok((now, token, StoredRun { header, input, records, waits }))
 }
 
 /// Returns the fields that describe how a run ended or that it waits, except the fields that the script sets.
@@ -199,9 +217,32 @@ pub(super) fn imported(
     ]);
     fields.extend(header.input.map(|input| ("fingerprint", input.to_bits().to_string())));
     fields.extend(input.map(|input| ("input", input.as_str().to_owned())));
-    fields.extend(wake.map(|wake| ("wake", wake.as_millis().to_string())));
+    match wake {
+        Some(wake) => fields.push(("wake", wake.as_millis().to_string())),
+        None if *status == Status::Queued => fields.push(("wake", NEVER.to_owned())),
+        None => {}
+    }
     fields.extend(header.cancel_requested.then(|| ("cancel", "1".to_owned())));
+    fields.extend(header.paused.then(|| ("paused", "1".to_owned())));
+    fields.extend((header.crashes > 0).then(|| ("crashes", header.crashes.to_string())));
+    fields.extend(header.parent.as_deref().map(|parent| ("parent", labels::parent_text(parent))));
+    fields.extend((!header.tags.is_empty()).then(|| ("tags", labels::tags_text(&header.tags))));
+    fields.extend(placed(&header.place));
     Ok(fields)
+}
+
+/// Returns the fields for the place of a run in its queue, except those with their default.
+fn placed(place: &Place) -> impl Iterator<Item = (&'static str, String)> {
+    let Place { queue, key, priority, rank, start_by, unique, .. } = place;
+    let set = [
+        ("queue", (!queue.is_empty()).then(|| (**queue).to_owned())),
+        ("key", key.as_deref().map(str::to_owned)),
+        ("priority", (*priority != 0).then(|| priority.to_string())),
+        ("rank", (*rank != 0).then(|| rank.to_string())),
+        ("start_by", start_by.map(|by| by.as_millis().to_string())),
+        ("unique", unique.as_deref().map(str::to_owned)),
+    ];
+    set.into_iter().filter_map(|(name, value)| Some((name, value?)))
 }
 
 fn outcome_text(outcome: &Outcome) -> String {
@@ -225,41 +266,15 @@ fn keys(text: &str) -> Option<Vec<Key>> {
 }
 
 /// Reads a decimal number as text, because Lua's numbers have only 53 bits.
-fn fingerprint(text: &str) -> Option<Fingerprint> {
+pub(super) fn fingerprint(text: &str) -> Option<Fingerprint> {
     text.parse().ok().map(Fingerprint::from_bits)
 }
 
-fn moment(text: &str) -> Option<Timestamp> {
+pub(super) fn moment(text: &str) -> Option<Timestamp> {
     text.parse().ok().map(Timestamp::from_millis)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn entry_comes_back_as_it_was_written_down() {
-        for (token, request, expires) in
-            [("s3cret", "[1]", None), (" 1 \0é", "{\"a\": 1}", Some(u64::MAX)), ("", "", Some(0))]
-        {
-            let before = WaitEntry {
-                key: "ask".into(),
-                token: token.into(),
-                request: Payload::from_stored(request),
-                since: Timestamp::from_millis(7),
-                expires: expires.map(Timestamp::from_millis),
-            };
-            assert_eq!(entry("ask", &entry_text(&before, "f")), Some(before));
-        }
-    }
-
-    #[test]
-    fn malformed_text_is_neither_record_nor_entry() {
-        for text in ["", "1", "1 9 - a - 1", "x 0 - a - 1", "1 0 x a - 1", "1 0 - a -"] {
-            assert_eq!(record(text), None, "{text}");
-        }
-        for text in ["", "1 - a 4 abc", "1 - a x abc", "1 - a 1 é", "1 x a 1 a"] {
-            assert_eq!(entry("ask", text), None, "{text}");
-        }
-    }
+/// Reads a number that is missing if it is zero.
+fn number_or_zero<T: FromStr + Default>(text: &str) -> Option<T> {
+    if text.is_empty() { Some(T::default()) } else { text.parse().ok() }
 }

@@ -1,7 +1,12 @@
 //! A store on a Redis server.
 
+mod claim;
+mod dispatch;
 mod error;
+mod exchange;
 mod fields;
+mod joined;
+mod labels;
 mod link;
 mod listen;
 mod lists;
@@ -11,11 +16,15 @@ mod op;
 mod open;
 mod operate;
 mod options;
+mod parts;
+mod records;
 mod releases;
 mod reply;
+mod schedules;
 mod scripts;
 mod server;
 mod store;
+mod submit;
 mod waiting;
 mod walk;
 mod writer;
@@ -29,12 +38,13 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Key, Record, Timestamp, WaitEntry};
 use awaitly_core::store::{Bell, Lease, StoreError};
-use futures_util::future::join;
+use futures_util::future::join3;
 use redis::{Client, Cmd, ProtocolVersion};
 
 use crate::calls::{Call, Calls};
 use crate::group::{Sender, queue};
 use crate::limits;
+use claim::Arrived;
 use link::Link;
 use listen::Listener;
 use names::Names;
@@ -96,7 +106,8 @@ use writer::Writer;
 /// `redis`.
 ///
 /// All keys begin with a prefix, `awaitly:` unless [`RedisOptions::prefix`] sets another; other keys are never touched.
-/// The store's keys have no expiry, and no call scans the whole database.
+/// No call scans the whole database. The store's keys have no expiry, except those that hold the answer of one call, in
+/// case it is lost: they expire after a day at most.
 ///
 /// # Rights
 /// This command creates a user with exactly the rights that a store with the prefix `awaitly` uses, on Redis 6.2 or
@@ -105,9 +116,10 @@ use writer::Writer;
 /// ```text
 /// ACL SETUSER app on >secret resetkeys ~awaitly:* resetchannels &awaitly:wakes -@all
 ///     +evalsha +script|load +client|id +client|kill +info +config|get +ping +select +time
-///     +get +set +incr +exists +unlink +publish +subscribe
+///     +get +set +incr +incrby +exists +unlink +publish +subscribe
 ///     +hget +hmget +hgetall +hkeys +hlen +hexists +hset +hdel +hincrby
-///     +zadd +zrem +zrange +zrangebylex +zrangebyscore +zrevrangebyscore
+///     +zadd +zrem +zremrangebyscore +zscore +zcount
+///     +zrange +zrangebylex +zrangebyscore +zrevrangebyscore
 /// ```
 ///
 /// `+select` is needed for an address that names another database than 0. The crate `redis` also sends its name with
@@ -156,11 +168,15 @@ pub struct RedisStore(Arc<Shared>);
 
 struct Shared {
     ops: Sender<Op>,
+    /// The calls of clients and workers. They have a connection of their own, so that the writes of a run do not wait for
+    /// the transfer of large batches.
+    batches: Sender<Op>,
     /// The calls that read, and the listening task.
     calls: Calls,
     /// The connection for reads. They do not wait for writes, except for releases of leases.
     reader: Link,
     releases: Releases,
+    arrived: Arrived,
     names: Names,
     nonces: Nonces,
     bell: Bell,
@@ -190,16 +206,14 @@ impl RedisStore {
         let client = client(url).map_err(|error| error::lost(&error))?;
         let reader = Link::new(client.clone(), patience);
         let (durability, memory) = server::inspect(&reader, &names).await?;
-        let (ops, queued) = queue(places);
         let bell = Bell::new();
-        let writer = Writer {
-            ops: queued,
-            link: Link::new(client.clone(), patience),
-            bell: bell.clone(),
-            patience,
-            memory,
+        let writer = || {
+            let (ops, queued) = queue(places);
+            let (link, bell) = (Link::new(client.clone(), patience), bell.clone());
+            tokio::spawn(Writer { ops: queued, link, bell, patience, memory }.run());
+            ops
         };
-        tokio::spawn(writer.run());
+        let (ops, batches) = (writer(), writer());
         let address = client.get_connection_info().addr().to_string();
         tracing::info!(
             server = %address,
@@ -216,9 +230,11 @@ impl RedisStore {
         let listener = Listener::new(client);
         Ok(Self(Arc::new(Shared {
             ops,
+            batches,
             calls: Calls::new(),
             reader,
             releases: Releases::default(),
+            arrived: Arrived::default(),
             names,
             nonces: Nonces::new(),
             bell,
@@ -239,9 +255,10 @@ impl RedisStore {
     pub async fn close(self) -> Result<(), StoreError> {
         self.0.bell.end();
         // Both close at the first poll.
-        let ((), written) = join(self.0.calls.close(), self.0.ops.close()).await;
+        let ((), written, dispatched) =
+            join3(self.0.calls.close(), self.0.ops.close(), self.0.batches.close()).await;
         self.0.reader.close().await;
-        written
+        written.and(dispatched)
     }
 
     fn call(&self, script: Script, run: &str) -> Cmd {
@@ -262,12 +279,26 @@ impl RedisStore {
     /// Begins a call that reads, after all earlier releases of this store are carried out.
     async fn reader(&self) -> Result<Reader<'_>, StoreError> {
         let call = self.0.calls.begin()?;
+        self.released().await?;
+        Ok(Reader { link: &self.0.reader, _call: call })
+    }
+
+    /// Waits until all earlier releases of this store are carried out.
+    async fn released(&self) -> Result<(), StoreError> {
         if let Some(given_back) = self.0.releases.open() {
             let (call, to, kind) = (redis::cmd("PING"), To::Any, Kind::Plain);
             self.0.ops.ask(|fate| Op { call, to, kind, caller: Caller::Reply(fate) }).await?;
             self.0.releases.close(given_back);
         }
-        Ok(Reader { link: &self.0.reader, _call: call })
+        Ok(())
+    }
+
+    /// Passes a call about many runs or queues to the writer of batches, and waits for its reply.
+    async fn batch(&self, call: Cmd) -> Result<Reply<'static>, StoreError> {
+        self.released().await?;
+        let (to, kind) = (To::Any, Kind::Wakes);
+        let reply = self.0.batches.ask(|fate| Op { call, to, kind, caller: Caller::Reply(fate) }).await?;
+        Reply::of("", reply)
     }
 
     /// Passes a call to the writer, and waits for its reply.
@@ -288,6 +319,7 @@ impl RedisStore {
         let mut reply = self.write(lease.run(), call, To::One, kind).await?;
         match (reply.text("reply")?, key) {
             (word, _) if word == "lost" => Err(StoreError::LeaseLost { run: run() }),
+            (word, _) if word == "failed" => Err(error::refused_in_script(&reply.text("reply")?)),
             (word, Some(key)) if word == "recorded" => {
                 Err(StoreError::AlreadyRecorded { run: run(), key: key.clone() })
             }
@@ -379,6 +411,6 @@ fn not_too_many(records: &[Record], waits: &[WaitEntry]) -> Result<(), StoreErro
 /// Adds a record to the arguments of a script.
 fn add_record(call: &mut Cmd, record: &Record) {
     let Record { key, outcome, input } = record;
-    call.arg(&**key).arg(outcome.kind().to_number()).arg(fields::fingerprint_text(*input));
+    call.arg(&**key).arg(outcome.kind().to_number()).arg(records::fingerprint_text(*input));
     call.arg(outcome.payload().as_str());
 }

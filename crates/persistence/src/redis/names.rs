@@ -41,9 +41,52 @@ impl Names {
         self.of_run(":waits/", run)
     }
 
-    /// Returns the sorted set of the run ids that may be due, by the time at which they become due.
+    /// Returns the hash of the values that a run published, by their names.
+    pub(super) fn values(&self, run: &str) -> String {
+        self.of_run(":values/", run)
+    }
+
+    /// Returns the beginning of the names of all keys that do not belong to one run. Scripts add the rest.
+    pub(super) fn base(&self) -> String {
+        self.of_store(":")
+    }
+
+    /// Returns the sorted set of the run ids that become due later, or since the last claim, by the time at which they
+    /// become due.
     pub(super) fn due(&self) -> String {
         self.of_store(":due")
+    }
+
+    /// Returns the sorted set of the run ids that are due, by the time at which they became due, except those in lanes
+    /// that are in this order themselves.
+    pub(super) fn overdue(&self) -> String {
+        self.of_store(":overdue")
+    }
+
+    /// Returns the sorted set of the workflows with lanes.
+    pub(super) fn workflows(&self) -> String {
+        self.of_store(":workflows")
+    }
+
+    /// Returns the sorted set of the lanes of a workflow.
+    pub(super) fn lanes(&self, workflow: &str) -> String {
+        self.of_run(":lanes/", workflow)
+    }
+
+    /// Returns the sorted set of the ready runs in a lane, by their ranks.
+    pub(super) fn ready(&self, workflow: &str, lane: &str) -> String {
+        self.of_run(":ready/", &(marked(workflow) + lane))
+    }
+
+    /// Returns the sorted set of the queues with held runs, each by a time before which none of its leases ends.
+    pub(super) fn lapses(&self) -> String {
+        self.of_store(":lapses")
+    }
+
+    /// Returns the sorted set of the held runs of a queue, by the time at which their leases end. `queue` is a member of
+    /// [`lapses`](Self::lapses).
+    pub(super) fn held(&self, queue: &str) -> String {
+        self.of_run(":held/", queue)
     }
 
     /// Returns the sorted set of the waiting entries, by the time at which they began to wait.
@@ -61,9 +104,9 @@ impl Names {
         self.of_store(":runs")
     }
 
-    /// Returns the counter of the runs that have begun.
-    pub(super) fn sequence(&self) -> String {
-        self.of_store(":sequence")
+    /// Returns the sorted set of the run ids with a tag, in the order in which the runs began.
+    pub(super) fn tag(&self, tag: &str) -> String {
+        self.of_run(":tag/", tag)
     }
 
     /// Returns the key with the version of this format.
@@ -86,15 +129,10 @@ impl Names {
 }
 
 /// Marks the end of a text, such that text after it does not change the order of marked texts.
-fn marked(text: &str) -> String {
+pub(super) fn marked(text: &str) -> String {
     let mut marked = text.replace('\0', "\0\u{1}");
     marked.push_str("\0\0");
     marked
-}
-
-/// Returns the prefix of the names of a run's waiting entries. Names sort by run id and then by key.
-pub(super) fn member_prefix(run: &str) -> String {
-    marked(run)
 }
 
 /// Returns the range of the names of the entries with that token: their prefix, and the first text after them.
@@ -105,9 +143,9 @@ pub(super) fn token_prefix(token: &str) -> (String, String) {
     (prefix, behind)
 }
 
-/// Returns the name of a waiting entry.
+/// Returns the name of a waiting entry. Names sort by run id and then by key.
 pub(super) fn member(run: &str, key: &str) -> String {
-    member_prefix(run) + key
+    marked(run) + key
 }
 
 /// Returns the run and the key of a waiting entry from its name.
@@ -153,16 +191,26 @@ mod tests {
         for prefix in ["a", "a:run", "a:run:a", "", ":run", "a:"] {
             let of = Names::new(prefix.into()).unwrap();
             names.extend([
+                of.base(),
                 of.due(),
+                of.overdue(),
+                of.lapses(),
+                of.workflows(),
                 of.asking(),
                 of.runs(),
-                of.sequence(),
                 of.format(),
                 of.wakes(),
                 of.tokens(),
             ]);
-            for run in ["a", "due", "/", "/due", ":run/a", "a:run/a", "run/a"] {
-                names.extend([of.run(run), of.records(run), of.waits(run)]);
+            for run in ["b", "due", "/", "/due", ":run/a", "a:run/a", "run/a"] {
+                names.extend([of.run(run), of.records(run), of.waits(run), of.held(run)]);
+                names.extend([
+                    of.tag(run),
+                    of.values(run),
+                    of.lanes(run),
+                    of.ready(run, "a"),
+                    of.ready(run, run),
+                ]);
             }
         }
         let count = names.len();

@@ -1,9 +1,12 @@
 //! The requests to the writer.
 
+use std::borrow::Cow;
+
 use awaitly_core::store::StoreError;
 use redis::{Cmd, Value};
 use tokio::sync::oneshot;
 
+use super::joined;
 use crate::group::{Queued, Sender};
 
 /// A call to carry out, and the caller that waits for its answer.
@@ -38,6 +41,19 @@ pub(super) enum To {
     One,
 }
 
+impl To {
+    /// Returns the call in the form for the server of that name.
+    pub(super) fn addressed(self, mut call: Cmd, server: &str) -> Cmd {
+        match self {
+            Self::Any => {}
+            Self::One => {
+                call.arg(server);
+            }
+        }
+        call
+    }
+}
+
 /// The properties of a call that the writer needs to know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -45,6 +61,8 @@ pub(super) enum Kind {
     Plain,
     /// The call may make a run due.
     Wakes,
+    /// The call may make a run due. It is a part of a call for many runs, and the writer joins it with others.
+    Part,
     /// The call would not recognise its earlier copy: if its answer is lost, it is not tried again.
     Once,
 }
@@ -68,6 +86,11 @@ impl Drop for Leased {
 }
 
 impl Leased {
+    /// Takes the reply, and keeps the responsibility for the release of the leases in it.
+    pub(super) const fn take(&mut self) -> Value {
+        std::mem::replace(&mut self.reply, Value::Nil)
+    }
+
     /// Returns the reply. From now on, the caller is responsible for the release of a lease in it.
     pub(super) fn claim(mut self) -> Value {
         self.back = None;
@@ -88,27 +111,21 @@ impl Op {
     /// Returns `true` if the operation must not overtake the earlier one, because both concern one run or one of them
     /// concerns several runs.
     pub(super) fn follows(&self, earlier: &Self) -> bool {
-        self.kind == Kind::Once || self.run().is_none_or(|run| earlier.run() == Some(run))
+        // The key of many runs ends in the slash before the run id.
+        let is_many = |run: &[u8]| run.ends_with(b"/");
+        let concerns = |run: Cow<'_, [u8]>| {
+            is_many(&run) || earlier.run().is_some_and(|other| other == run || is_many(&other))
+        };
+        self.kind == Kind::Once || self.run().is_none_or(concerns)
     }
 
-    /// Returns the first key of a script, which is the key of its run.
-    fn run(&self) -> Option<&[u8]> {
-        match self.call.args_iter().nth(3) {
-            Some(redis::Arg::Simple(key)) => Some(key),
-            _ => None,
+    /// Returns the first key of a script, which is the key of its run, or the beginning of the keys of many runs.
+    fn run(&self) -> Option<Cow<'_, [u8]>> {
+        let Some(redis::Arg::Simple(key)) = self.call.args_iter().nth(3) else { return None };
+        match joined::run_of(&self.call) {
+            Some(run) if self.kind == Kind::Part => Some([key, run].concat().into()),
+            _ => Some(key.into()),
         }
-    }
-
-    /// Returns the call in the form for the server of that name.
-    pub(super) fn call_to(&self, server: &str) -> Cmd {
-        let mut call = self.call.clone();
-        match self.to {
-            To::Any => {}
-            To::One => {
-                call.arg(server);
-            }
-        }
-        call
     }
 
     /// Sends the answer to the caller. If the caller is gone, the answer is dropped, which releases a lease in it.
@@ -153,6 +170,8 @@ mod tests {
         assert!(op("order-42", Kind::Wakes).follows(&earlier));
         assert!(!op("order-43", Kind::Wakes).follows(&earlier));
         assert!(op("", Kind::Once).follows(&earlier));
+        assert!(op("awaitly:run/", Kind::Plain).follows(&earlier));
+        assert!(op("order-43", Kind::Plain).follows(&op("awaitly:run/", Kind::Plain)));
         let ping = Op { call: redis::cmd("PING"), to: To::Any, kind: Kind::Plain, caller: Caller::None };
         assert!(ping.follows(&earlier), "it waits for all that was given back");
         assert!(!op("order-43", Kind::Plain).follows(&ping));

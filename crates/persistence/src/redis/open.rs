@@ -4,7 +4,7 @@ use awaitly_core::journal::{Header, Opening, Timestamp, admit};
 use awaitly_core::store::{Lease, Open, Opened, StoreError};
 use redis::{Cmd, ToRedisArgs};
 
-use super::fields::{self, Known};
+use super::fields::{self, Fields, Known};
 use super::op::{Caller, Kind, Op, To};
 use super::reply::Reply;
 use super::scripts::Script;
@@ -35,7 +35,7 @@ impl RedisStore {
                 return Err(super::error::torn(&request.run));
             }
             let now = Timestamp::from_millis(reply.number("now")?);
-            known = Known::read(reply.list("summary")?)?;
+            known = Known::read(&mut Fields::summary(&request.run, reply.list("summary")?)?)?;
             match &known {
                 Some(known) => match admit(request, Some((&known.header, known.lease(now)))) {
                     Opening::Refuse(refused) => return Ok(Opened::Refused(refused)),
@@ -66,7 +66,7 @@ impl RedisStore {
         let header = Header::begin(request, Timestamp::default());
         let mut call = self.call(Script::Begin, &request.run);
         call.arg(&*request.run).arg(holder).arg(lasting(request.ttl));
-        call.arg("workflow").arg(&*header.workflow).arg("version").arg(header.version);
+        call.arg(&*header.workflow).arg("version").arg(header.version);
         call.arg("status").arg(header.status.as_str());
         if let Some(input) = &request.input {
             call.arg("fingerprint").arg(input.fingerprint.to_bits()).arg("input").arg(input.payload.as_str());
@@ -89,7 +89,7 @@ impl RedisStore {
 }
 
 fn held(request: &Open, number: u64, mut reply: Reply<'_>) -> Result<Opened, StoreError> {
-    let (now, token, run) = fields::journal(&mut reply)?;
+    let (now, token, run) = fields::journal(&request.run, &mut reply)?;
     let lease = Lease::new(request.run.clone(), token, number.cast_signed());
     Ok(Opened::Held { lease, now, run })
 }

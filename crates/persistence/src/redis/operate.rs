@@ -7,11 +7,12 @@ use awaitly_core::store::{
 };
 
 use super::fields;
-use super::names::{member, member_prefix};
+use super::names::member;
 use super::op::{Kind, To};
+use super::records::{entry, entry_text};
 use super::reply::Reply;
 use super::scripts::Script;
-use super::{RedisStore, add_record, lists, not_too_many, waiting};
+use super::{RedisStore, add_record, dispatch, lists, not_too_many, waiting};
 use crate::limits;
 
 impl Operate for RedisStore {
@@ -67,15 +68,9 @@ impl Operate for RedisStore {
             DeleteIf::EndedBefore(moment) => moment.as_millis().to_string(),
         });
         for run in &runs {
-            call.arg(&**run).arg(member_prefix(run));
+            call.arg(&**run);
         }
-        let mut reply = self.write("", call, To::Any, Kind::Once).await?;
-        reply.text("reply")?;
-        let mut deleted = Vec::with_capacity(reply.len());
-        while reply.len() > 0 {
-            deleted.push(RunId::new(reply.text("run")?).map_err(|_| reply.corrupt("run"))?);
-        }
-        Ok(deleted)
+        dispatch::ids(self.write("", call, To::Any, Kind::Once).await?)
     }
 
     async fn import(&self, run: RunId, stored: StoredRun) -> Result<bool, StoreError> {
@@ -85,14 +80,14 @@ impl Operate for RedisStore {
         let nonce = self.nonce();
         let fields = fields::imported(&header, input.as_ref())?;
         let mut call = self.call(Script::Import, &run);
-        call.arg(&*run).arg(&nonce).arg(member_prefix(&run)).arg(2 * fields.len());
+        call.arg(&*run).arg(&nonce).arg(2 * fields.len());
         for (field, value) in fields {
             call.arg(field).arg(value);
         }
         call.arg(records.len());
         records.iter().for_each(|record| add_record(&mut call, record));
         for entry in &waits {
-            call.arg(&*entry.key).arg(fields::entry_text(entry, &nonce));
+            call.arg(&*entry.key).arg(entry_text(entry, &nonce));
         }
         let mut reply = self.write(&run, call, To::Any, Kind::Wakes).await?;
         match reply.text("reply")?.as_str() {
@@ -141,7 +136,7 @@ impl Seen {
         let bad = |field| super::error::corrupt(run, field);
         let status =
             self.status.as_deref().map(|status| Status::from_name(status).ok_or_else(|| bad("status")));
-        let entry = self.entry.as_deref().map(|text| fields::entry(key, text).ok_or_else(|| bad(key)));
+        let entry = self.entry.as_deref().map(|text| entry(key, text).ok_or_else(|| bad(key)));
         let (status, entry) = (status.transpose()?, entry.transpose()?);
         let asked = status.map(|status| Asked { status, entry: entry.as_ref(), recorded: self.recorded });
         Ok(settle(asked, Settling::Answer, token, self.now))
@@ -151,7 +146,7 @@ impl Seen {
 impl RedisStore {
     async fn cancel_by(&self, run: &RunId, cancelling: Cancelling) -> Result<Cancelled, StoreError> {
         let mut call = self.call(Script::Cancel, run);
-        call.arg(&**run).arg(self.nonce()).arg(member_prefix(run));
+        call.arg(&**run).arg(self.nonce());
         call.arg(u8::from(cancelling == Cancelling::WithoutUndo)).arg(&*Key::TOO_LATE_TO_CANCEL);
         let mut reply = self.write(run, call, To::Any, Kind::Wakes).await?;
         match reply.text("reply")?.as_str() {

@@ -28,7 +28,12 @@ impl<'a> Reply<'a> {
         self.values.len()
     }
 
-    /// Returns the next piece, if any is left.
+    /// Returns the next piece as the server sent it, if any is left.
+    pub(super) fn next(&mut self) -> Option<Value> {
+        self.values.next()
+    }
+
+    /// Returns the next piece as text, if any is left and it is not nothing.
     pub(super) fn maybe(&mut self, field: &str) -> Result<Option<String>, StoreError> {
         match self.values.next() {
             None | Some(Value::Nil) => Ok(None),
@@ -52,6 +57,11 @@ impl<'a> Reply<'a> {
             Some(Value::Array(values)) => Ok(Self { run: self.run, values: values.into_iter() }),
             _ => Err(self.corrupt(field)),
         }
+    }
+
+    /// Returns the next piece as a list, which is empty if no piece is left.
+    pub(super) fn maybe_list(&mut self, field: &str) -> Result<Self, StoreError> {
+        if self.len() > 0 { self.list(field) } else { Ok(Self { run: self.run, values: Vec::new().into_iter() }) }
     }
 
     pub(super) fn corrupt(&self, field: &str) -> StoreError {

@@ -32,26 +32,42 @@ macro_rules! scripts {
 }
 
 scripts! {
-    Begin: "begin" "common" "lease";
-    Take: "take" "common" "lease";
+    Begin: "begin" "common" "places" "journal" "lease";
+    Take: "take" "common" "places" "journal" "lease";
     // Each call creates everything in a script anew, so the most frequent scripts contain only the functions that they need.
     Append: "append" "lease";
     Replace: "replace" "lease";
-    Wait: "wait" "common" "lease";
-    Settle: "settle" "common" "lease";
-    Revive: "revive" "common" "lease";
-    Rewrite: "rewrite" "common" "lease";
-    Finish: "finish" "common" "lease";
-    Renew: "renew" "common" "lease";
-    Release: "release" "common";
+    Wait: "wait" "common" "entries" "lease";
+    Settle: "settle" "common" "entries" "lease";
+    Revive: "revive" "common" "entries" "places" "labels" "lease";
+    Rewrite: "rewrite" "common" "entries" "places" "journal" "lease";
+    Finish: "finish" "common" "entries" "places" "report" "lease";
+    Renew: "renew" "common" "places" "lease";
+    Release: "release" "common" "places";
     Holds: "holds" "lease";
-    Load: "load" "common";
+    Load: "load" "common" "journal";
     Look: "look" "common";
-    Answer: "answer" "common";
-    Cancel: "cancel" "common";
-    Delete: "delete" "common";
-    Import: "import" "common";
-    Upgrade: "upgrade" "common";
+    Answer: "answer" "common" "entries" "places";
+    Cancel: "cancel" "common" "entries" "places" "labels" "report";
+    Delete: "delete" "common" "entries" "places" "labels";
+    Import: "import" "common" "entries" "places" "labels";
+    Upgrade: "upgrade" "common" "entries";
+    Submit: "submit" "common" "places" "queues" "requeue" "labels";
+    Claim: "claim" "common" "entries" "places" "queues" "allowance" "promote" "visit" "memo" "labels" "report"
+        "lease" "taking" "choose";
+    GiveBack: "give_back" "common" "places" "memo";
+    Configure: "configure" "common" "places";
+    PauseQueues: "pause_queues" "common";
+    QueueStates: "queue_states" "common";
+    Pause: "pause" "common" "places";
+    Reschedule: "reschedule" "common" "places" "queues" "requeue" "labels";
+    Send: "send" "common" "places" "memo" "once";
+    Receive: "receive" "common" "entries" "lease";
+    Publish: "publish" "common" "lease";
+    Stream: "stream" "common";
+    Schedules: "schedules";
+    PutSchedules: "put_schedules" "common" "memo" "once";
+    Restart: "restart" "common" "entries" "places" "queues" "requeue" "labels" "journal" "lease";
 }
 
 impl Script {
@@ -63,23 +79,19 @@ impl Script {
         HASHES.get(self as usize).map_or("", String::as_str)
     }
 
-    /// Returns the call of the script for that run, without its arguments.
+    /// Returns the call of the script for that run, without its arguments. The empty run stands for many runs: the script
+    /// receives the beginnings of their keys.
     pub(super) fn call(self, names: &Names, run: &str) -> Cmd {
         let mut call = redis::cmd("EVALSHA");
         call.arg(self.hash());
         match self {
             Self::Append | Self::Replace => call.arg(2).arg(names.run(run)).arg(names.records(run)),
             _ => call
-                .arg(9)
+                .arg(4)
                 .arg(names.run(run))
                 .arg(names.records(run))
                 .arg(names.waits(run))
-                .arg(names.due())
-                .arg(names.asking())
-                .arg(names.runs())
-                .arg(names.sequence())
-                .arg(names.wakes())
-                .arg(names.tokens()),
+                .arg(names.base()),
         };
         call
     }
@@ -96,7 +108,21 @@ impl Script {
 
 #[cfg(test)]
 mod tests {
+    use awaitly_core::journal::{Status, Timestamp};
+    use awaitly_core::store::{RunId, Submit};
+
     use super::*;
+
+    #[test]
+    fn restated_outcome_of_cancelled_child_is_that_of_core() {
+        let now = Timestamp::default();
+        let child = Submit::new(RunId::new("a").unwrap(), "a").child_of(RunId::new("b").unwrap(), "a");
+        let mut header = child.header(child.place(now), now);
+        header.status = Status::Cancelled;
+        let (_, outcome) = header.report().unwrap();
+        let text = format!("'{} {}'", outcome.kind().to_number(), outcome.payload().as_str());
+        assert!(include_str!("scripts/report.lua").contains(&text), "{text}");
+    }
 
     #[test]
     fn every_script_stands_in_its_place() {

@@ -9,7 +9,7 @@ use super::reply::{entry, text};
 use super::scripts::Script;
 
 /// The format that this version writes, which is also the newest that it reads.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// The events that an acknowledged write survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -124,7 +124,7 @@ async fn check_format(link: &Link, names: &Names) -> Result<(), StoreError> {
         Some(FORMAT) => Ok(()),
         Some(1..FORMAT) => {
             let mut upgrade = redis::pipe();
-            upgrade.add_command(Script::Upgrade.call(names, "")).arg(names.format()).arg(FORMAT);
+            upgrade.add_command(Script::Upgrade.call(names, "")).arg(FORMAT);
             accepted(link, &upgrade).await.map(drop)
         }
         _ => Err(StoreError::Corrupt {

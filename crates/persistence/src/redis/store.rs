@@ -4,14 +4,16 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Contents, Key, Outcome, Record, Settling, Timestamp};
 use awaitly_core::store::{
-    Durability, Ending, Lease, Open, Opened, Renewed, Rewrite, RunId, Store, StoreError, StoredRun, Wait,
+    Durability, Ending, Input, Lease, Open, Opened, Renewed, Rewrite, RunId, Store, StoreError, StoredRun,
+    Wait,
 };
 
-use super::names::{member, member_prefix};
+use super::names::member;
 use super::op::{Kind, Op};
+use super::records;
 use super::reply::Reply;
 use super::scripts::Script;
-use super::{RedisStore, add_record, fields, lasting, millis, not_too_many};
+use super::{RedisStore, add_record, fields, holder, lasting, millis, not_too_many};
 use crate::limits;
 
 /// Longer than any clock runs, and small enough for a number in a script.
@@ -62,7 +64,7 @@ impl Store for RedisStore {
             "waits" => Ok(None),
             "stands" => {
                 let text = reply.text(&record.key)?;
-                let (_, outcome, _) = fields::record(&text).ok_or_else(|| reply.corrupt(&record.key))?;
+                let (_, outcome, _) = records::record(&text).ok_or_else(|| reply.corrupt(&record.key))?;
                 Ok(Some(outcome))
             }
             _ => Err(reply.corrupt("reply")),
@@ -71,7 +73,7 @@ impl Store for RedisStore {
 
     async fn revive(&self, lease: &Lease, drop: Vec<Key>) -> Result<(), StoreError> {
         let mut call = self.call_by(lease, Script::Revive);
-        call.arg(self.nonce()).arg(&**lease.run()).arg(member_prefix(lease.run()));
+        call.arg(self.nonce()).arg(&**lease.run());
         for key in &drop {
             call.arg(&**key);
         }
@@ -87,14 +89,14 @@ impl Store for RedisStore {
             return self.do_by(lease, None, call, Kind::Plain).await.and(Err(refused));
         }
         let (mut call, nonce) = (self.call_by(lease, Script::Rewrite), self.nonce());
-        call.arg(&nonce).arg(version).arg(fields::keys_text(&failed_on)?).arg(member_prefix(lease.run()));
+        call.arg(&nonce).arg(&**lease.run()).arg(version).arg(fields::keys_text(&failed_on)?);
         call.arg(waited.len());
         for key in &waited {
             call.arg(&**key);
         }
         call.arg(waits.len());
         for entry in &waits {
-            call.arg(&*entry.key).arg(fields::entry_text(entry, &nonce));
+            call.arg(&*entry.key).arg(records::entry_text(entry, &nonce));
         }
         records.iter().for_each(|record| add_record(&mut call, record));
         match self.write_by(lease, None, call, Kind::Plain).await? {
@@ -106,17 +108,23 @@ impl Store for RedisStore {
 
     async fn finish(&self, lease: &Lease, ending: Ending) -> Result<(), StoreError> {
         limits::ending(&ending)?;
-        let mut call = self.call_by(lease, Script::Finish);
-        call.arg(self.nonce()).arg(&**lease.run()).arg(member_prefix(lease.run()));
+        let fields = fields::ending(&ending)?;
+        let mut call = self.call(Script::Finish, "");
+        call.arg(7 + ending.waits_on.len() + 2 * fields.len());
+        call.arg(&**lease.run()).arg(lease.token()).arg(holder(lease)).arg(self.nonce());
         call.arg(ending.wake.map_or_else(|| "-".to_owned(), |wake| wake.as_millis().to_string()));
         call.arg(u8::from(ending.cancelling)).arg(ending.waits_on.len());
         for key in &ending.waits_on {
             call.arg(&**key);
         }
-        for (field, value) in fields::ending(&ending)? {
+        for (field, value) in fields {
             call.arg(field).arg(value);
         }
-        self.do_by(lease, None, call, Kind::Wakes).await.map(drop)
+        self.do_by(lease, None, call, Kind::Part).await.map(drop)
+    }
+
+    async fn restart(&self, lease: &Lease, input: Option<Input>) -> Result<(), StoreError> {
+        self.start_again(lease, input.as_ref()).await
     }
 
     async fn renew(&self, lease: &Lease, ttl: Duration) -> Result<Renewed, StoreError> {
@@ -144,7 +152,7 @@ impl Store for RedisStore {
         match reply.text("reply")?.as_str() {
             "none" => Ok(None),
             "torn" => Err(super::error::torn(run)),
-            _ => fields::journal(&mut reply).map(|(_, _, run)| Some(run)),
+            _ => fields::journal(run, &mut reply).map(|(_, _, run)| Some(run)),
         }
     }
 

@@ -5,9 +5,9 @@ use awaitly_core::store::{Page, RunId, StoreError, WaitQuery, Waiting};
 use redis::{Pipeline, Value};
 
 use super::error::corrupt;
-use super::fields;
 use super::link::Link;
 use super::names::{Names, run_and_key, token_prefix};
+use super::records;
 use super::reply::Reply;
 use super::walk::{Walk, Way};
 use crate::limits;
@@ -67,7 +67,7 @@ async fn waiting_of(
     ask.cmd("HGETALL").arg(names.waits(run));
     let mut answers = link.read(&ask).await?.into_iter();
     let workflow = open_workflow(run, answers.next().unwrap_or_default())?;
-    let entries = fields::waits(Reply::of(run, answers.next().unwrap_or_default())?)?;
+    let entries = records::waits(Reply::of(run, answers.next().unwrap_or_default())?)?;
     let found = workflow.into_iter().flat_map(|workflow| {
         let workflow: std::sync::Arc<str> = workflow.into();
         let asked = entries.iter().filter(|entry| query.asks_for(run, entry));
@@ -131,6 +131,6 @@ fn entry(
     let workflow = open_workflow(&run, answers.next().unwrap_or_default())?;
     let (Some(workflow), Some(Value::BulkString(text))) = (workflow, answers.next()) else { return Ok(None) };
     let text = String::from_utf8(text).ok();
-    let entry = text.and_then(|text| fields::entry(key, &text)).ok_or_else(|| corrupt(&run, key))?;
+    let entry = text.and_then(|text| records::entry(key, &text)).ok_or_else(|| corrupt(&run, key))?;
     Ok(Some(Waiting { run, workflow: workflow.into(), entry }))
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use awaitly_core::store::{Bell, StoreError};
-use redis::{Pipeline, Value};
+use redis::Value;
 
 use super::error::{passes, refused};
+use super::joined::{join, split};
 use super::link::{Link, Retries, Unanswered};
 use super::op::{Kind, Op};
 use super::server::Memory;
@@ -26,6 +27,10 @@ use crate::group::Receiver;
 /// - An answer is a record, which also keeps the nonce of the question that it answers. A repeated question therefore
 ///   finds its own answer, and not a foreign record in its place.
 /// - A lease is identified by the nonce of the opening that took it.
+/// - A received message is a record too. Published values are the same after a second copy, and a stream ignores items
+///   that it has already. A restart leaves its nonce in the run.
+/// - The server remembers the answers of calls that send messages or change schedules, by their nonces, until the store
+///   says that they have arrived.
 /// - Renewals and releases have one effect if they are carried out twice.
 ///
 /// A refused script changes nothing, and a second copy is refused for the same reason. Before anything is sent again,
@@ -110,18 +115,18 @@ impl Writer {
     }
 
     async fn send(&self, ops: &[Op]) -> Result<Vec<Value>, Unanswered> {
+        let mut sizes = Vec::new();
         let calls = |server: &str| {
             let server = match self.memory {
                 Memory::Unsure => server,
                 Memory::Sure => "",
             };
-            let mut pipeline = Pipeline::with_capacity(ops.len());
-            for op in ops {
-                pipeline.add_command(op.call_to(server));
-            }
-            pipeline
+            let (calls, joined) = join(ops, server);
+            sizes = joined;
+            calls
         };
-        self.link.send_to(calls).await
+        let values = self.link.send_to(calls).await?;
+        Ok(split(&sizes, values))
     }
 
     async fn pause(&self, retries: &mut Retries, error: StoreError) -> Result<(), StoreError> {
@@ -144,7 +149,7 @@ impl Writer {
                 }
                 Value::ServerError(error) => op.answer(Err(refused(&error))),
                 value => {
-                    wakes |= op.kind == Kind::Wakes;
+                    wakes |= matches!(op.kind, Kind::Wakes | Kind::Part);
                     op.answer(Ok(value));
                 }
             }

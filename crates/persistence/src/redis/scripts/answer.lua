@@ -14,7 +14,7 @@ end
 settle(ARGV[3], ARGV[4], entry, ARGV[2], ARGV[7], '-', ARGV[8])
 if status == 'waiting' then
   redis.call('HSET', run, 'wake', whole(moment))
-  index_due(ARGV[1])
+  list(run, ARGV[1], moment)
 end
 tell()
 return {'done'}

@@ -1,5 +1,6 @@
--- id, nonce, prefix of members, whether it is marked without an undo, the key that says that it is too late
-local field = redis.call('HMGET', run, 'status', 'holder', 'until', 'cancelled_by', 'cancel')
+-- id, nonce, whether it is marked without an undo, the key that says that it is too late
+local field = redis.call('HMGET', run, 'status', 'holder', 'until', 'cancelled_by', 'cancel', 'parent', 'queue',
+  'unique')
 if not field[1] then
   return {'none'}
 end
@@ -12,26 +13,32 @@ end
 if has_ended(field[1]) then
   return {'ended', field[1]}
 end
-local moment = now()
-if ARGV[4] == '0' then
-  -- A request that came before the declaration stands.
-  if not field[5] and redis.call('HEXISTS', records, ARGV[5]) == 1 then
-    return {'too late'}
-  end
+local moment, requested = now(), ARGV[3] == '0'
+-- A request that came before the declaration stands.
+if requested and not field[5] and redis.call('HEXISTS', records, ARGV[4]) == 1 then
+  return {'too late'}
+end
+local held = field[2] and field[2] ~= '' and tonumber(field[3]) > moment
+-- A run that has not begun has no work to undo.
+if requested and (held or field[1] ~= 'queued') then
   redis.call('HSET', run, 'cancel', 1, 'cancelled_by', 'requested ' .. ARGV[2])
   if field[1] == 'waiting' then
     redis.call('HSET', run, 'wake', whole(moment))
   end
-  index_due(ARGV[1])
+  list(run, ARGV[1], moment)
   tell()
   return {'requested'}
 end
-if field[2] and tonumber(field[3]) > moment then
+if held then
   return {'held'}
 end
 redis.call('HDEL', run, 'outcome', 'error', 'failed_on', 'wake', 'cancel', 'holder', 'until')
 redis.call('HSET', run, 'status', 'cancelled', 'changed', whole(moment), 'cancelled_by', 'marked ' .. ARGV[2])
-index_due(ARGV[1])
-index_asking(ARGV[3])
+list(run, ARGV[1], moment)
+each_entry(ARGV[1], redis.call('HGETALL', waits), unask)
+forget_key(ARGV[1], field[7], field[8])
+if field[6] then
+  report(run, field[6], moment)
+end
 tell()
 return {'marked'}

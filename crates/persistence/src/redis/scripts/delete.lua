@@ -1,20 +1,23 @@
--- ended before or nothing, (id, prefix of members).. -- the names of the keys are those of a run without an id.
+-- ended before or nothing, ids..
 local moment, deleted = now(), {'done'}
-for at = 2, #ARGV, 2 do
+for at = 2, #ARGV do
   local id = ARGV[at]
-  local field = redis.call('HMGET', run .. id, 'status', 'changed', 'holder', 'until')
+  local found = placed(run .. id)
+  local changed = tonumber(found.changed or found.created)
   -- Without the run there may still be the rest of one that the server has thrown away.
-  local there = field[1] or redis.call('EXISTS', records .. id, waits .. id) > 0
-  local free = not (field[3] and tonumber(field[4]) > moment)
-  local old = ARGV[1] == '-' or field[1] and has_ended(field[1]) and tonumber(field[2]) < tonumber(ARGV[1])
-  if there and free and old then
-    local entries = redis.call('HGETALL', waits .. id)
-    for place = 1, #entries, 2 do
-      unlist(ARGV[at + 1] .. entries[place], entries[place + 1])
+  local there = found.status or redis.call('EXISTS', run .. id, records .. id, waits .. id) > 0
+  local old = ARGV[1] == '-' or found.status and has_ended(found.status) and changed < tonumber(ARGV[1])
+  if there and old and not is_held(found, moment) then
+    each_entry(id, redis.call('HGETALL', waits .. id), unask)
+    if found.status and not unhold(id, found) then
+      unlist(id, found)
     end
-    redis.call('ZREM', due, id)
-    redis.call('ZREM', runs, id)
-    redis.call('UNLINK', run .. id, records .. id, waits .. id)
+    local labels = redis.call('HMGET', run .. id, 'tags', 'unique')
+    each_tag(labels[1], function(set) redis.call('ZREM', set, id) end)
+    forget_key(id, found.queue, labels[2])
+    redis.call('ZREM', base .. 'runs', id)
+    redis.call('UNLINK', run .. id, records .. id, waits .. id, base .. 'mail/' .. id, base .. 'values/' .. id,
+      base .. 'streams/' .. id)
     deleted[#deleted + 1] = id
   end
 end

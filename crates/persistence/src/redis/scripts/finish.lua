@@ -1,30 +1,90 @@
--- token, holder, nonce, id, prefix of members, wake, whether the owner was cancelling it, number of keys, keys that are waited on.., fields..
-if redis.call('HGET', run, 'finished_by') == ARGV[3] then
-  return {'done'}
+-- (number of the following, id, token, holder, nonce, wake, whether the owner was cancelling it, number of keys, keys
+-- that are waited on.., fields..).. -- ends executions, of one run each.
+local moment = now()
+local changed = whole(moment)
+
+-- The runs to take out of the sets of held runs, by queue.
+local freed = {}
+
+-- Whether something was answered that the run waits for, or mail came since it looked.
+local function is_answered(id, first, last)
+  for at = first, last do
+    if redis.call('HEXISTS', records .. id, ARGV[at]) == 1 then
+      return true
+    end
+  end
+  return redis.call('HEXISTS', base .. 'mail/' .. id, 'new') == 1
 end
-if not holds(ARGV[1], ARGV[2]) then
-  return {'lost'}
+
+local function wait(id, key, asked, at, fields)
+  local wake, cancelling = ARGV[at + 4], ARGV[at + 5] == '1'
+  -- A request to cancel the run stays until the run has ended.
+  if asked or cancelling then
+    redis.call('HSET', key, 'cancel', 1)
+  end
+  local may_be_answered = fields > at + 7
+  if asked and not cancelling or may_be_answered and is_answered(id, at + 7, fields - 1) then
+    wake = changed
+  end
+  if wake ~= '-' then
+    redis.call('HSET', key, 'wake', wake)
+  end
+  list(key, id, moment)
 end
-local moment, wake, fields = now(), ARGV[6], 9 + ARGV[8]
-for at = 9, fields - 1 do
-  if redis.call('HEXISTS', records, ARGV[at]) == 1 then
-    wake = whole(moment)
+
+local function finish(at, last)
+  local id, token, holder, nonce = ARGV[at], ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
+  local key, fields = run .. id, at + 7 + ARGV[at + 6]
+  local found = redis.call('HMGET', key, 'token', 'holder', 'server', 'finished_by', 'status', 'queue', 'key', 'cancel',
+    'parent')
+  if found[4] == nonce then
+    return 'done'
+  elseif not is_lease(found, token, holder) then
+    return 'lost'
+  end
+  -- The status is the first field.
+  local waits_on = ARGV[fields + 1] == 'waiting'
+  local entries = not waits_on and redis.call('HGETALL', waits .. id) or {}
+  if found[5] ~= 'running' then
+    redis.call('HDEL', key, 'wake', 'outcome', 'error', 'failed_on')
+  end
+  if found[8] then
+    redis.call('HDEL', key, 'cancel')
+  end
+  redis.call('HSET', key, 'holder', '', 'finished_by', nonce, 'changed', changed, unpack(ARGV, fields, last))
+  if waits_on then
+    wait(id, key, found[8], at, fields)
+    return 'done'
+  end
+  local queue, queue_key = queue_of({queue = found[6], key = found[7]})
+  if queue_key then
+    redis.call('ZREM', base .. 'held/' .. queue_key, id)
+    touch(queue_key)
+  end
+  local ids = freed[queue] or {}
+  freed[queue], ids[#ids + 1] = ids, id
+  each_entry(id, entries, unask)
+  if found[9] then
+    report(key, found[9], moment)
+  end
+  return 'done'
+end
+
+-- Runs that share a call do not share a failure.
+local answers, at = {}, 1
+while at <= #ARGV do
+  local last = at + ARGV[at]
+  local is_done, answer = pcall(finish, at + 1, last)
+  answers[#answers + 1] = is_done and {answer} or {'failed', type(answer) == 'table' and answer.err or answer}
+  at = last + 1
+end
+for queue, ids in pairs(freed) do
+  if redis.call('ZREM', base .. 'held/' .. queue, unpack(ids)) < #ids then
+    -- A claim has noticed that some leases were over, so these runs are in another place.
+    for _, id in ipairs(ids) do
+      unlist(id, placed(run .. id))
+    end
   end
 end
-local asked, cancelling = redis.call('HEXISTS', run, 'cancel') == 1, ARGV[7] == '1'
-redis.call('HDEL', run, 'outcome', 'error', 'failed_on', 'wake', 'cancel', 'holder', 'until')
-redis.call('HSET', run, 'finished_by', ARGV[3], 'changed', whole(moment), unpack(ARGV, fields))
--- A request to cancel the run stays until the run has ended.
-if (asked or cancelling) and redis.call('HGET', run, 'status') == 'waiting' then
-  redis.call('HSET', run, 'cancel', 1)
-  if not cancelling then
-    wake = whole(moment)
-  end
-end
-if wake ~= '-' then
-  redis.call('HSET', run, 'wake', wake)
-end
-index_due(ARGV[4])
-index_asking(ARGV[5])
 tell()
-return {'done'}
+return answers

@@ -1,14 +1,14 @@
--- id, nonce, prefix of members, number of fields, fields.., number of records, (key, kind, fingerprint, payload)..,
--- (key, entry)..
+-- id, nonce, number of fields, fields.., number of records, (key, kind, fingerprint, payload).., (key, entry)..
 if redis.call('HLEN', run) > 0 then
   return {redis.call('HGET', run, 'imported_by') == ARGV[2] and 'added' or 'exists'}
 end
 -- The rest of a run that the server has thrown away: this is a copy of it, or another one of that name.
-redis.call('UNLINK', records, waits)
-local place = whole(redis.call('INCR', sequence))
+redis.call('UNLINK', records, waits, base .. 'mail/' .. ARGV[1], base .. 'values/' .. ARGV[1],
+  base .. 'streams/' .. ARGV[1])
+local place = whole(redis.call('INCR', base .. 'sequence'))
 redis.call('HSET', run, 'token', 0, 'imported_by', ARGV[2], 'place', place, 'dropped', 0,
-  unpack(ARGV, 5, 4 + ARGV[4]))
-local at = 6 + ARGV[4]
+  unpack(ARGV, 4, 3 + ARGV[3]))
+local at = 5 + ARGV[3]
 local last = at + 4 * ARGV[at - 1]
 while at < last do
   record(ARGV[at], ARGV[2], '-', ARGV[at + 1], ARGV[at + 2], ARGV[at + 3])
@@ -18,8 +18,15 @@ while at < #ARGV do
   redis.call('HSET', waits, ARGV[at], ARGV[at + 1])
   at = at + 2
 end
-redis.call('ZADD', runs, place, ARGV[1])
-index_due(ARGV[1])
-index_asking(ARGV[3])
+redis.call('ZADD', base .. 'runs', place, ARGV[1])
+list(run, ARGV[1], now())
+local found = redis.call('HMGET', run, 'status', 'queue', 'unique', 'tags')
+each_tag(found[4], function(set) redis.call('ZADD', set, place, ARGV[1]) end)
+if found[1] == 'queued' and found[3] then
+  redis.call('HSET', keys_of(found[2]), found[3], ARGV[1])
+end
+if not has_ended(found[1]) then
+  each_entry(ARGV[1], redis.call('HGETALL', waits), ask)
+end
 tell()
 return {'added'}

@@ -2,7 +2,7 @@
 local lease = redis.call('HMGET', run, 'token', 'holder')
 if lease[2] == ARGV[2] and (ARGV[1] == '' or lease[1] == ARGV[1]) then
   redis.call('HDEL', run, 'holder', 'until')
-  index_due(ARGV[3])
+  list(run, ARGV[3], now())
 end
 tell()
 return {'done'}

@@ -2,7 +2,10 @@
 if not holds(ARGV[1], ARGV[2]) then
   return {'lost'}
 end
-local moment = now()
-redis.call('HSET', run, 'until', whole(moment + ARGV[4]))
-index_due(ARGV[3])
-return {'done', whole(moment), redis.call('HGET', run, 'cancel')}
+local moment, found = now(), redis.call('HMGET', run, 'queue', 'key', 'cancel')
+local ends = moment + ARGV[4]
+redis.call('HSET', run, 'until', whole(ends))
+if hold(ARGV[3], {queue = found[1], key = found[2]}, ends) then
+  unlist(ARGV[3], placed(run))
+end
+return {'done', whole(moment), found[3]}

@@ -1,4 +1,4 @@
--- token, holder, nonce, version, keys that the run failed on, prefix of members, number of keys, keys that waited..,
+-- token, holder, nonce, id, version, keys that the run failed on, number of keys, keys that waited..,
 -- number of entries, (key, entry).., (key, kind, fingerprint, payload)..
 if redis.call('HGET', run, 'mark') == ARGV[3] then
   return {'done'}
@@ -20,17 +20,23 @@ for _, key in ipairs(asked) do
     return {'answered'}
   end
 end
-for _, key in ipairs(asked) do
-  unlist(ARGV[6] .. key, redis.call('HGET', waits, key))
-end
+each_entry(ARGV[4], redis.call('HGETALL', waits), unask)
 redis.call('UNLINK', records, waits)
-redis.call('HSET', run, 'version', ARGV[4], 'failed_on', ARGV[5], 'mark', ARGV[3])
+-- If the lease is over, the run may be ready already, among those of the older version.
+local moment, found = now(), placed(run)
+if not is_held(found, moment) then
+  unlist(ARGV[4], found)
+end
+redis.call('HSET', run, 'version', ARGV[5], 'failed_on', ARGV[6], 'mark', ARGV[3])
+list(run, ARGV[4], moment)
 local last = at + 2 * ARGV[at]
 while at < last do
   redis.call('HSET', waits, ARGV[at + 1], ARGV[at + 2])
   at = at + 2
 end
-index_asking(ARGV[6])
+if not has_ended(found.status) then
+  each_entry(ARGV[4], redis.call('HGETALL', waits), ask)
+end
 for place = at + 1, #ARGV, 4 do
   record(ARGV[place], ARGV[3], '-', ARGV[place + 1], ARGV[place + 2], ARGV[place + 3])
 end

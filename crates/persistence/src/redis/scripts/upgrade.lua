@@ -1,16 +1,20 @@
--- the name of the format, the new format -- brings up to date what the format before wrote: the keys are those of a
--- run without an id.
-if redis.call('GET', ARGV[1]) ~= '1' then
+-- the new format -- brings up to date what the formats before wrote.
+local format = base .. 'format'
+if tonumber(redis.call('GET', format)) >= tonumber(ARGV[1]) then
   return {'done'}
 end
--- Entries could not be found by their tokens.
-for _, member in ipairs(redis.call('ZRANGE', asking, 0, -1)) do
-  local at = string.find(member, '\0\0', 1, true)
-  local id = string.gsub(string.sub(member, 1, at - 1), '%z\1', '\0')
-  local entry = redis.call('HGET', waits .. id, string.sub(member, at + 2))
-  if entry then
-    list(member, entry)
+-- In the first format, entries could not be found by their tokens.
+if redis.call('GET', format) == '1' then
+  for _, member in ipairs(redis.call('ZRANGE', asking, 0, -1)) do
+    local at = string.find(member, '\0\0', 1, true)
+    local id = string.gsub(string.sub(member, 1, at - 1), '%z\1', '\0')
+    local entry = redis.call('HGET', waits .. id, string.sub(member, at + 2))
+    if entry then
+      ask(member, entry)
+    end
   end
 end
-redis.call('SET', ARGV[1], ARGV[2])
+-- In the second format, `due` held all runs that have not ended, also those with a lease: a claim or a renewal moves
+-- each of them to the place where it is now.
+redis.call('SET', format, ARGV[1])
 return {'done'}

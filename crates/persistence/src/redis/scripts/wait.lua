@@ -21,6 +21,6 @@ local expires = ARGV[6] == '-' and '-' or whole(moment + ARGV[6])
 entry = table.concat({whole(moment), expires, ARGV[3], ARGV[7], ARGV[8]}, ' ')
 redis.call('HSET', waits, ARGV[4], entry)
 if not has_ended(redis.call('HGET', run, 'status')) then
-  list(ARGV[5], entry)
+  ask(ARGV[5], entry)
 end
 return {'done'}

@@ -1,6 +1,9 @@
 -- What all scripts share. A script is one commit: what it has read stands until it has written. One that ends in
 -- an error keeps what it wrote before, so each reads the keys that it is about to change first.
-local run, records, waits, due, asking, runs, sequence, wakes, tokens = unpack(KEYS)
+--
+-- The first three keys are those of one run, or the beginnings of those of all runs. `base` begins the names of all
+-- other keys.
+local run, records, waits, base = unpack(KEYS)
 
 -- `..` writes a large number with an exponent.
 local function whole(number)
@@ -23,4 +26,3 @@ end
 local function nonces(record)
   return string.match(record, '^%d+ %d %S+ (%S+) (%S+) ')
 end
-

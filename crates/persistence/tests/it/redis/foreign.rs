@@ -8,10 +8,10 @@ use crate::given::{append, begin, request, run_id, value};
 #[tokio::test]
 async fn newer_format_is_refused_and_left_alone() {
     let keys = Keys::new();
-    keys.command("SET", "format", &["3"]);
+    keys.command("SET", "format", &["4"]);
     let refused = keys.options().connect(super::url()).await.unwrap_err();
-    assert_eq!(refused, StoreError::NewerFormat { found: 3, supported: 2 });
-    assert_eq!(keys.command("GET", "format", &[]), redis::Value::BulkString(b"3".to_vec()));
+    assert_eq!(refused, StoreError::NewerFormat { found: 4, supported: 3 });
+    assert_eq!(keys.command("GET", "format", &[]), redis::Value::BulkString(b"4".to_vec()));
 }
 
 #[tokio::test]
@@ -27,7 +27,7 @@ async fn format_that_is_none_is_damage() {
 #[tokio::test]
 async fn missing_format_is_written() {
     let InRedis { place: keys, .. } = InRedis::new().await;
-    assert_eq!(keys.command("GET", "format", &[]), redis::Value::BulkString(b"2".to_vec()));
+    assert_eq!(keys.command("GET", "format", &[]), redis::Value::BulkString(b"3".to_vec()));
     keys.options().connect(super::url()).await.unwrap();
 }
 

@@ -26,6 +26,7 @@ mod conformance {
     use super::InRedis;
     awaitly_persistence::conformance_tests!(InRedis::new().await);
     awaitly_persistence::closing_tests!(InRedis::new().await);
+    awaitly_persistence::dispatch_tests!(InRedis::new().await);
 }
 
 /// Two connections to one place, as of two processes.

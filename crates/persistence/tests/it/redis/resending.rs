@@ -1,7 +1,9 @@
 //! Writes that are sent again after somebody else has changed the run.
 
-use awaitly_core::journal::Status;
-use awaitly_core::store::{Cancelled, Ending, Lease, Operate, Purpose, Store};
+use awaitly_core::journal::{Payload, Status};
+use awaitly_core::store::{
+    Cancelled, Dispatch, Ending, Lease, Message, Operate, Purpose, PutSchedule, ScheduleQuery, Store,
+};
 use awaitly_persistence::RedisStore;
 
 use super::connection::{before_its_answer_came, behind_proxy};
@@ -74,5 +76,49 @@ async fn resent_import_is_acknowledged_after_run_was_opened() {
         retried(&near).await;
     };
     assert_eq!(before_its_answer_came(&proxy, importing, taking).await, Ok(true));
+    assert_eq!(state(&near).await, (Status::Running, false));
+}
+
+#[tokio::test]
+async fn resent_message_is_sent_once_even_if_it_was_received() {
+    let (proxy, far, near, _keys) = behind_proxy().await;
+    let lease = begin(&near, "order-42").await;
+    let message = Message::new(run_id("order-42"), "note", Payload::encode("hello").unwrap());
+    let receive = async |key: &str| near.receive(&lease, "note".into(), key.to_owned().into()).await.unwrap();
+    let receiving = async {
+        assert!(receive("first").await.is_some());
+    };
+    let sent = before_its_answer_came(&proxy, far.send(vec![message.clone()]), receiving).await;
+    assert_eq!(sent, Ok(vec![Ok(())]));
+    assert_eq!(receive("second").await, None);
+    assert_eq!(far.send(vec![message]).await, Ok(vec![Ok(())]), "another message is another");
+    assert!(receive("second").await.is_some());
+}
+
+#[tokio::test]
+async fn resent_schedule_is_acknowledged_after_another_change() {
+    let (proxy, far, near, _keys) = behind_proxy().await;
+    let put = |version, rule: &str| {
+        let put = Some((None, Payload::encode(rule).unwrap()));
+        vec![PutSchedule { name: "nightly".into(), version, put }]
+    };
+    let changing = async {
+        assert_eq!(near.put_schedules(put(Some(0), "second")).await, Ok(vec![true]));
+    };
+    let made = before_its_answer_came(&proxy, far.put_schedules(put(None, "first")), changing).await;
+    assert_eq!(made, Ok(vec![true]));
+    let stored = near.schedules(ScheduleQuery::new()).await.unwrap();
+    assert_eq!((stored[0].version, &stored[0].rule), (1, &Payload::encode("second").unwrap()));
+}
+
+#[tokio::test]
+async fn resent_restart_is_acknowledged_after_run_was_opened() {
+    let (proxy, far, near, _keys) = behind_proxy().await;
+    let lease = begin(&far, "order-42").await;
+    let opening = async {
+        let (lease, _) = hold(&near, request("order-42")).await;
+        near.revive(&lease, vec![]).await.unwrap();
+    };
+    assert_eq!(before_its_answer_came(&proxy, far.restart(&lease, None), opening).await, Ok(()));
     assert_eq!(state(&near).await, (Status::Running, false));
 }

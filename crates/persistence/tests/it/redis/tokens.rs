@@ -150,7 +150,7 @@ async fn entry_of_older_format_is_found_by_token() {
     keys.command("ZADD", "asking", &["1795000002000", "order-42\0\0gone"]);
 
     let store = keys.options().connect(super::url()).await.unwrap();
-    assert_eq!(keys.command("GET", "format", &[]), redis::Value::BulkString(b"2".to_vec()));
+    assert_eq!(keys.command("GET", "format", &[]), redis::Value::BulkString(b"3".to_vec()));
     assert_eq!(keys.listed(), redis::Value::Int(302));
     assert_eq!(found(&store, "0123456789abcdef").await, places(&[("order-waiting", "manager")]));
     assert_eq!(found(&store, "s3cret-7").await, places(&[("order-7", "manager")]));

@@ -1,0 +1,45 @@
+-- The settings of queues, and the ranks of their runs.
+
+-- `queue/<queue>` holds the settings as text, the settings that a worker declared last, and what scripts decide by:
+-- the limits, whether the queue is fair or paused, the arrival time of its rate, and its virtual time.
+local RULES = {'settings', 'paused', 'concurrency', 'per_key', 'runs', 'period', 'fair', 'arrival', 'virtual'}
+
+-- What scripts decide by, as a table. The queue is marked.
+local function rules_of(queue)
+  local values, found = redis.call('HMGET', base .. 'queue/' .. queue, unpack(RULES)), {}
+  for at, name in ipairs(RULES) do
+    found[name] = values[at]
+  end
+  return found
+end
+
+-- The start of a run, which was asked for as a number of milliseconds from now, or as a moment after `@`.
+local function start_of(text, moment)
+  local at = string.match(text, '^@(.*)$')
+  return at and math.max(tonumber(at), moment) or math.min(moment + text, 9007199254740991)
+end
+
+-- `Place::new` in core.
+local function rank_of(priority, start)
+  return start - priority * 1000
+end
+
+-- `Fairness` in core: the rank of the next run with a key of a fair queue. `turns` holds what was read before, and what
+-- is to be written by `keep_turns`.
+local function fair_rank(turns, queue, rules, key, priority)
+  local of_queue = turns[queue] or {}
+  turns[queue] = of_queue
+  local virtual = tonumber(rules.virtual or 0)
+  local rank = of_queue[key] or tonumber(redis.call('ZSCORE', base .. 'turns/' .. queue, key) or virtual)
+  rank = math.max(rank, virtual)
+  of_queue[key] = rank + 1
+  return rank - priority
+end
+
+local function keep_turns(turns)
+  for queue, of_queue in pairs(turns) do
+    for key, rank in pairs(of_queue) do
+      redis.call('ZADD', base .. 'turns/' .. queue, whole(rank), key)
+    end
+  end
+end

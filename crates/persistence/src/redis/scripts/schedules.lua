@@ -1,0 +1,22 @@
+-- name, moment, name before the first one, number -- the schedule with that name, the schedules that are due at the
+-- moment, or that many schedules in the order of their names. What is not asked for is `-`; a name follows `=`.
+--
+-- `schedule/<name>` holds the version, the rule, and the next time of a schedule. `schedules` holds the names, and
+-- `alarms` those of the schedules that have a next time, by that time.
+local names
+if ARGV[1] ~= '-' then
+  names = {string.sub(ARGV[1], 2)}
+elseif ARGV[2] ~= '-' then
+  names = redis.call('ZRANGEBYSCORE', base .. 'alarms', '-inf', ARGV[2])
+else
+  local from = ARGV[3] == '-' and '-' or '(' .. string.sub(ARGV[3], 2)
+  names = redis.call('ZRANGEBYLEX', base .. 'schedules', from, '+', 'LIMIT', 0, ARGV[4])
+end
+local found = {'done'}
+for _, name in ipairs(names) do
+  local fields = redis.call('HMGET', base .. 'schedule/' .. name, 'version', 'rule', 'due')
+  if fields[1] then
+    found[#found + 1] = {name, fields[1], fields[2], fields[3]}
+  end
+end
+return found

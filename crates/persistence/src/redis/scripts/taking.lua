@@ -1,0 +1,71 @@
+-- Takes the lease of a ready run, or says why not. The sets only say where to look, so every run is read before it is
+-- taken.
+
+-- The fields of a run, in pairs and as a table. Both are empty if it cannot be read.
+local function fields_of(id)
+  local fields, found = redis.pcall('HGETALL', run .. id), {}
+  for at = 1, #fields, 2 do
+    found[fields[at]] = fields[at + 1]
+  end
+  return fields, found
+end
+
+-- Whether the run is due, and in a lane where it belongs.
+local function belongs(found, lane, queue, moment)
+  return found.workflow == lane.workflow and (found.version or '0') == lane.version
+    and (found.queue or '') == queue and not is_held(found, moment) and (due_at(found) or math.huge) <= moment
+end
+
+-- Ends a run that was not started in time, with that text as its error.
+local function end_late(id, found, text, moment)
+  local entries = redis.call('HGETALL', waits .. id)
+  redis.call('HDEL', run .. id, 'outcome', 'failed_on', 'wake', 'cancel', 'holder', 'until')
+  redis.call('HSET', run .. id, 'status', 'cancelled', 'changed', whole(moment), 'error', text)
+  each_entry(id, entries, unask)
+  forget_key(id, found.queue, found.unique)
+  if found.parent then
+    report(run .. id, found.parent, moment)
+  end
+end
+
+-- The records and the waiting entries of a run. A run that never had an owner has none, unless it was imported. Returns
+-- `false` if they cannot be read, or if records are missing.
+local function contents_of(id, found)
+  if (found.token or '0') == '0' and not found.imported_by then
+    return nil, nil
+  end
+  local own, asked = redis.pcall('HGETALL', records .. id), redis.pcall('HGETALL', waits .. id)
+  local is_torn = found.dropped and #own / 2 ~= (found.recorded or 0) - found.dropped
+  if own.err or asked.err or is_torn then
+    return false
+  end
+  return own, asked
+end
+
+-- Takes the lease of a run that never had an owner.
+local function begin(id, found, lane, holder, ends, changed)
+  redis.call('HSET', run .. id, 'token', 1, 'holder', holder, 'until', ends, 'status', 'running', 'version',
+    lane.served, 'changed', changed)
+  if found.wake then
+    redis.call('HDEL', run .. id, 'wake')
+  end
+end
+
+-- Takes the lease of another run. Counts as `Header::claim` in core does.
+local function resume(id, found, lane, holder, ends, changed)
+  local recorded, crashes = found.recorded or '0', 0
+  if has_owner(found) and recorded == (found.recorded_before or '0') then
+    crashes = (found.crashes or 0) + 1
+  end
+  redis.call('HSET', run .. id, 'token', whole((found.token or 0) + 1), 'holder', holder, 'until', ends,
+    'recorded_before', recorded)
+  if crashes > 0 then
+    redis.call('HSET', run .. id, 'crashes', whole(crashes))
+  elseif found.crashes then
+    redis.call('HDEL', run .. id, 'crashes')
+  end
+  if found.status == 'queued' then
+    redis.call('HDEL', run .. id, 'wake')
+    redis.call('HSET', run .. id, 'status', 'running', 'version', lane.served, 'changed', changed)
+  end
+end
