@@ -14,7 +14,7 @@ use super::records::{records, waits};
 use super::reply::Reply;
 
 /// The fields of a run that scripts return, in order. Lists omit the last one, which may be large.
-pub(super) const SUMMARY: [&str; 24] = [
+pub(super) const SUMMARY: [&str; 25] = [
     "workflow",
     "version",
     "status",
@@ -39,6 +39,7 @@ pub(super) const SUMMARY: [&str; 24] = [
     "parent",
     "tags",
     "unique",
+    "restarts",
 ];
 
 /// The time of a queued run that never becomes due.
@@ -159,6 +160,7 @@ impl Fields<'_> {
         header.cancel_requested = self.maybe("cancel").is_some();
         header.paused = self.maybe("paused").is_some();
         header.crashes = self.number("crashes")?.unwrap_or_default();
+        header.restarts = self.number("restarts")?.unwrap_or_default();
         let mut place = Place::default();
         place.queue = self.maybe("queue").unwrap_or_default().into();
         place.key = self.maybe("key").map(Into::into);
@@ -225,6 +227,7 @@ pub(super) fn imported(
     fields.extend(header.cancel_requested.then(|| ("cancel", "1".to_owned())));
     fields.extend(header.paused.then(|| ("paused", "1".to_owned())));
     fields.extend((header.crashes > 0).then(|| ("crashes", header.crashes.to_string())));
+    fields.extend((header.restarts > 0).then(|| ("restarts", header.restarts.to_string())));
     fields.extend(header.parent.as_deref().map(|parent| ("parent", labels::parent_text(parent))));
     fields.extend((!header.tags.is_empty()).then(|| ("tags", labels::tags_text(&header.tags))));
     fields.extend(placed(&header.place));

@@ -61,7 +61,11 @@ impl<'a> Reply<'a> {
 
     /// Returns the next piece as a list, which is empty if no piece is left.
     pub(super) fn maybe_list(&mut self, field: &str) -> Result<Self, StoreError> {
-        if self.len() > 0 { self.list(field) } else { Ok(Self { run: self.run, values: Vec::new().into_iter() }) }
+        if self.len() > 0 {
+            self.list(field)
+        } else {
+            Ok(Self { run: self.run, values: Vec::new().into_iter() })
+        }
     }
 
     pub(super) fn corrupt(&self, field: &str) -> StoreError {

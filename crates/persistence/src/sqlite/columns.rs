@@ -15,7 +15,7 @@ macro_rules! run_columns {
             $of; "id", "run_id", "workflow", "version", "format", "status", "failed_on", "token", "owner", "lock_file",
             "lease_until", "error", "created_at", "changed_at", "wake_at", "cancel_requested", "body_checksum", "queue",
             "queue_key", "priority", "rank", "start_by", "paused", "crashes", "due_at", "parent_run", "parent_key", "tags",
-            "unique_key", "has_mail"
+            "unique_key", "has_mail", "restarts"
         )
     };
 }
@@ -78,7 +78,7 @@ macro_rules! schedule_columns {
 }
 
 /// The number of columns in [`run_columns`].
-pub(super) const RUN: usize = 30;
+pub(super) const RUN: usize = 31;
 /// The number of columns in [`run_row`].
 pub(super) const RUN_ROW: usize = RUN + 2;
 /// The number of columns in [`body_columns`].

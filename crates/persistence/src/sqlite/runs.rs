@@ -144,6 +144,7 @@ pub(super) fn run_row_at(row: &Row<'_>, first: usize) -> Result<RunRow, Failure>
     let mut found = RunRow::new(row.get(first)?, run, header, row.get::<_, i64>(first + 7)?.cast_unsigned());
     found.held = held(row, first + 8)?;
     found.has_mail = row.get(first + 29)?;
+    found.header.restarts = row.get(first + 30)?;
     found.ready = match row.get(first + RUN + 1)? {
         0 => Ready::Later,
         1 => Ready::Held,
@@ -213,7 +214,7 @@ const INSERT: &str = concat!(
     ", ",
     body_columns!(),
     ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22, \
-    ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36) ON CONFLICT (run_id) DO NOTHING"
+    ?23, ?24, ?25, ?26, ?27, ?28, ?29, ?30, ?31, ?32, ?33, ?34, ?35, ?36, ?37) ON CONFLICT (run_id) DO NOTHING"
 );
 
 /// A change of a run: the statement that writes the columns that it concerns. SQLite updates an index if the statement
@@ -223,7 +224,7 @@ pub(super) struct Columns(&'static str);
 
 macro_rules! update {
     ($($set:literal),*) => {
-        Columns(concat!("UPDATE awaitly_runs SET ", $($set, ", ",)* "due_at = ?25, checksum = ?31, ready = ?32 WHERE id = ?1"))
+        Columns(concat!("UPDATE awaitly_runs SET ", $($set, ", ",)* "due_at = ?25, checksum = ?32, ready = ?33 WHERE id = ?1"))
     };
 }
 
@@ -239,7 +240,7 @@ pub(super) const CLAIM: Columns = update!(
 /// Another status with all that belongs to it, and the lease.
 pub(super) const STATUS: Columns = update!(
     "status = ?6, failed_on = ?7, owner = ?9, lock_file = ?10, lease_until = ?11, error = ?12, changed_at = ?14, \
-    wake_at = ?15, cancel_requested = ?16, body_checksum = ?17, has_mail = ?30, outcome_kind = ?35, outcome = ?36"
+    wake_at = ?15, cancel_requested = ?16, body_checksum = ?17, has_mail = ?30, outcome_kind = ?36, outcome = ?37"
 );
 /// A request to cancel the run, new mail, and the time at which the run becomes due.
 pub(super) const WAKE: Columns = update!("wake_at = ?15, cancel_requested = ?16, has_mail = ?30");
@@ -249,16 +250,16 @@ pub(super) const PLACE: Columns =
 pub(super) const PAUSED: Columns = update!("paused = ?23");
 /// The input and the start of a queued run.
 pub(super) const START: Columns =
-    update!("wake_at = ?15, body_checksum = ?17, rank = ?21, input = ?33, input_fingerprint = ?34");
+    update!("wake_at = ?15, body_checksum = ?17, rank = ?21, input = ?34, input_fingerprint = ?35");
 /// Everything that changes if the run starts again.
 pub(super) const RESTART: Columns = update!(
     "version = ?4, status = ?6, failed_on = ?7, owner = ?9, lock_file = ?10, lease_until = ?11, error = ?12, \
     changed_at = ?14, wake_at = ?15, body_checksum = ?17, rank = ?21, start_by = ?22, crashes = ?24, unique_key = ?29, \
-    has_mail = ?30, input = ?33, input_fingerprint = ?34, outcome_kind = ?35, outcome = ?36"
+    has_mail = ?30, restarts = ?31, input = ?34, input_fingerprint = ?35, outcome_kind = ?36, outcome = ?37"
 );
 /// The version, and the keys that the run failed on.
 pub(super) const VERSION: Columns =
-    Columns("UPDATE awaitly_runs SET version = ?4, failed_on = ?7, checksum = ?31 WHERE id = ?1");
+    Columns("UPDATE awaitly_runs SET version = ?4, failed_on = ?7, checksum = ?32 WHERE id = ?1");
 
 impl RunRow {
     /// Creates the row of a run without a lease.
@@ -378,6 +379,7 @@ impl RunRow {
             or_null(tags.map(of_text)),
             or_null(place.unique.as_deref().map(of_text)),
             ValueRef::Integer((*has_mail).into()),
+            ValueRef::Integer(header.restarts.into()),
         ]
     }
 }

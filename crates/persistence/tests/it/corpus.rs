@@ -7,13 +7,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use awaitly_core::dispatch::{Place, Queue};
 use awaitly_core::journal::{
     Fingerprint, Header, Key, Outcome, Payload, Record, ResumeState, Status, Timestamp, WaitEntry,
 };
-use awaitly_core::dispatch::{Place, Queue};
 use awaitly_core::store::{
-    Claim, Configure, DeleteIf, Dispatch, Durability, Input, Open, Opened, Operate, Owner, Pausing, QueueState, RunId,
-    Store, StoredRun, Submit, Submitted,
+    Claim, Configure, DeleteIf, Dispatch, Durability, Input, Open, Opened, Operate, Owner, Pausing,
+    QueueState, RunId, Store, StoredRun, Submit, Submitted,
 };
 use awaitly_persistence::operate::{Exported, OperateExt};
 use awaitly_persistence::{MemoryStore, SqliteStore};

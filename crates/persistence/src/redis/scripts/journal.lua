@@ -1,7 +1,7 @@
 -- The state of a run, as the store reads it.
 local SUMMARY = {'workflow', 'version', 'status', 'fingerprint', 'error', 'failed_on', 'created', 'changed', 'wake',
   'cancel', 'place', 'token', 'until', 'holder', 'queue', 'key', 'priority', 'rank', 'start_by', 'paused', 'crashes',
-  'parent', 'tags', 'unique', 'outcome'}
+  'parent', 'tags', 'unique', 'restarts', 'outcome'}
 
 -- Whether records are missing: those are there that were recorded and not dropped since, unless a server whose
 -- memory was full has thrown them away. Runs of before that was counted do not tell.

@@ -17,6 +17,7 @@ count_anew()
 redis.call('HDEL', run, 'holder', 'until', 'outcome', 'error', 'failed_on', 'crashes', 'version', 'start_by',
   'unique')
 redis.call('HSET', run, 'status', 'queued', 'changed', whole(moment), 'restarted_by', ARGV[3])
+redis.call('HINCRBY', run, 'restarts', 1)
 if ARGV[5] then
   redis.call('HSET', run, 'input', ARGV[5], 'fingerprint', ARGV[6])
 end

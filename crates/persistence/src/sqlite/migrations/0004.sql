@@ -24,12 +24,13 @@ ALTER TABLE awaitly_runs ADD COLUMN parent_key TEXT;
 ALTER TABLE awaitly_runs ADD COLUMN tags TEXT;       -- JSON; NULL: it has none
 ALTER TABLE awaitly_runs ADD COLUMN unique_key TEXT; -- at most one queued run of a queue has it
 ALTER TABLE awaitly_runs ADD COLUMN has_mail INTEGER NOT NULL DEFAULT 0; -- since the run found a mailbox empty
+ALTER TABLE awaitly_runs ADD COLUMN restarts INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE awaitly_runs ADD COLUMN ready INTEGER NOT NULL DEFAULT 0;
 
 UPDATE awaitly_runs SET due_at = CASE status WHEN 'running' THEN changed_at WHEN 'waiting' THEN wake_at END;
 UPDATE awaitly_runs SET checksum = awaitly_checksum(id, run_id, workflow, version, format, status, failed_on, token,
     owner, lock_file, lease_until, error, created_at, changed_at, wake_at, cancel_requested, body_checksum, queue,
-    queue_key, priority, rank, start_by, paused, crashes, due_at, parent_run, parent_key, tags, unique_key, has_mail) WHERE checksum IS NOT NULL;
+    queue_key, priority, rank, start_by, paused, crashes, due_at, parent_run, parent_key, tags, unique_key, has_mail, restarts) WHERE checksum IS NOT NULL;
 
 DROP INDEX awaitly_runs_by_wake;
 DROP INDEX awaitly_runs_by_status;

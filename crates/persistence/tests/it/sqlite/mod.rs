@@ -82,7 +82,7 @@ impl InFolder {
 /// The columns under the checksum of a run.
 const RUN: &str = "id, run_id, workflow, version, format, status, failed_on, token, owner, lock_file, lease_until, error, \
     created_at, changed_at, wake_at, cancel_requested, body_checksum, queue, queue_key, priority, rank, start_by, paused, \
-    crashes, due_at, parent_run, parent_key, tags, unique_key, has_mail";
+    crashes, due_at, parent_run, parent_key, tags, unique_key, has_mail, restarts";
 
 /// The checksum as the format says it is: CRC-32 over the type and the bytes of each value, those of a text behind their
 /// number.

@@ -1,0 +1,58 @@
+//! Children: a run starts others, each with its own journal, and collects their results.
+//!
+//! `cargo run --example fan_out`
+
+use std::error::Error;
+use std::future::IntoFuture;
+
+use awaitly::clock::ms;
+use awaitly::engine::{Client, Contract, Queue, RunExt, Worker};
+use awaitly::persistence::SqliteStore;
+use awaitly::store::RunQuery;
+use awaitly::{DurableRun, RunError, step};
+use futures_util::future::join_all;
+
+/// Counts the words of several pages, and returns their sum.
+const SUM: Contract<Vec<String>, usize, awaitly::Error<RunError>> = Contract::new("sum");
+const COUNT: Contract<String, usize, RunError> = Contract::new("count");
+
+async fn fetch(page: &str) -> Result<String, RunError> {
+    tokio::time::sleep(ms(20)).await;
+    Ok(format!("the page {page} has {} words", page.len()))
+}
+
+async fn count(run: DurableRun, page: String) -> Result<usize, RunError> {
+    let text = step!(run, fetch(&page));
+    Ok(text.split(' ').count())
+}
+
+async fn sum(run: DurableRun, pages: Vec<String>) -> Result<usize, awaitly::Error<RunError>> {
+    // All children are started at once. The run waits in the store until they have ended.
+    let children = pages.iter().map(|page| {
+        let child = run.child(COUNT, format!("count {page}"), page).queue("pages");
+        child.into_future()
+    });
+    join_all(children).await.into_iter().sum()
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let folder = tempfile::tempdir()?;
+    let store = SqliteStore::open(folder.path().join("pages.db")).await?;
+    let client = Client::new(store.clone());
+    let pages: Vec<String> = (1..=20).map(|number| format!("page-{number}")).collect();
+    let words = client.start(SUM, "all pages", &pages).await?;
+
+    // At most four pages are counted at a time, by all workers together.
+    let worker = Worker::new(store.clone())
+        .serve(SUM, sum)
+        .serve(COUNT, count)
+        .queue(Queue::new("pages").concurrency(4));
+    let stop = async { println!("{} words", words.result().await.expect("each page is counted")) };
+    worker.run_until(stop).await?;
+
+    let runs = client.store().clone();
+    let runs = awaitly::store::Operate::list(&runs, RunQuery::new()).await?;
+    println!("{} runs, {} of them children", runs.items.len(), runs.items.len() - 1);
+    Ok(store.close().await?)
+}
