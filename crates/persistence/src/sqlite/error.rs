@@ -3,7 +3,7 @@ use std::io;
 use std::path::Path;
 
 use awaitly_core::store::{Owner, StoreError};
-use rusqlite::{Error, ErrorCode};
+use rusqlite::{Error, ErrorCode, ffi};
 
 /// The reason for which an operation was not carried out.
 #[derive(Debug)]
@@ -98,6 +98,10 @@ pub(super) fn store_error(error: &Error) -> StoreError {
         // The statements never change, so a table differs from their expectations.
         | Error::SqlInputError { .. } => return StoreError::Corrupt { detail },
         _ => {}
+    }
+    // The file ends before one of its pages: it was cut.
+    if error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHORT_READ) {
+        return StoreError::Corrupt { detail };
     }
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full { detail },

@@ -43,6 +43,8 @@ fn made(status: Status) -> StoredRun {
     if status == Status::Queued {
         let start = at(1_795_000_000_000);
         header.place = Place::new("orders", Some("ann".into()), -3, start);
+        // The first turn of the key in a fair queue.
+        header.place.rank = 1;
         header.place.start_by = Some(at(1_995_000_000_000));
         (header.wake, header.crashes) = (Some(start), 2);
     }
@@ -128,10 +130,10 @@ async fn writes_the_corpus() {
     fs::write(corpus("export-1.jsonl"), lines).unwrap();
     let schema = crate::postgres::Schema::new();
     fill(&schema.store().await).await;
-    fs::write(corpus("postgres-1.sql"), schema.dump().await).unwrap();
+    fs::write(corpus("postgres-3.sql"), schema.dump().await).unwrap();
     let keys = crate::redis::Keys::new();
     fill(&keys.options().connect(crate::redis::url()).await.unwrap()).await;
-    fs::write(corpus("redis-2.jsonl"), keys.dump()).unwrap();
+    fs::write(corpus("redis-3.jsonl"), keys.dump()).unwrap();
 }
 
 fn orders() -> Queue {
@@ -203,6 +205,9 @@ async fn sqlite_4() {
     assert_eq!((queued[0].lease.run(), &queued[0].run.records[..]), (&id(Status::Queued), &records()[..]));
     let rank = store.load(&RunId::new("next").unwrap()).await.unwrap().unwrap().header.place.rank;
     assert_eq!(rank, 2, "two runs of the key were submitted before");
+    for held in &held {
+        store.release(&held.lease);
+    }
     reads_and_goes_on(&store).await;
 }
 
@@ -243,6 +248,29 @@ async fn postgres_1() {
     reads_and_goes_on(&schema.store().await).await;
 }
 
+/// The rows of a schema whose tables this version makes.
+#[cfg(feature = "postgres")]
+#[tokio::test]
+async fn postgres_3() {
+    let schema = crate::postgres::Schema::new();
+    let tables = [1, 2, 3].map(|number| {
+        let file = format!("{}/src/postgres/migrations/000{number}.sql", env!("CARGO_MANIFEST_DIR"));
+        fs::read_to_string(file).unwrap().replace("{schema}", "{s}")
+    });
+    let rows = fs::read_to_string(corpus("postgres-3.sql")).unwrap();
+    schema
+        .script(&format!(
+            "CREATE SCHEMA {{s}}; {} \
+             CREATE TABLE {{s}}.migrations (version integer PRIMARY KEY, applied_at bigint NOT NULL); \
+             INSERT INTO {{s}}.migrations VALUES (1, 0), (2, 0), (3, 0); {rows}",
+            tables.concat()
+        ))
+        .await;
+    let store = schema.store().await;
+    reads_and_goes_on(&store).await;
+    assert_eq!(store.load(&id(Status::Queued)).await.unwrap().unwrap(), made(Status::Queued));
+}
+
 /// Each key with its type and what it holds, with `{p}` for the prefix.
 #[cfg(feature = "redis")]
 #[tokio::test]
@@ -258,4 +286,14 @@ async fn redis_2() {
     let keys = crate::redis::Keys::new();
     keys.restore(&fs::read_to_string(corpus("redis-2.jsonl")).unwrap());
     reads_and_goes_on(&keys.options().connect(crate::redis::url()).await.unwrap()).await;
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn redis_3() {
+    let keys = crate::redis::Keys::new();
+    keys.restore(&fs::read_to_string(corpus("redis-3.jsonl")).unwrap());
+    let store = keys.options().connect(crate::redis::url()).await.unwrap();
+    reads_and_goes_on(&store).await;
+    assert_eq!(store.load(&id(Status::Queued)).await.unwrap().unwrap(), made(Status::Queued));
 }

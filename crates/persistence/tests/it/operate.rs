@@ -132,18 +132,24 @@ async fn exported_run_reads_well_and_comes_back() {
     let exported: Exported = serde_json::from_str(&json).unwrap();
     let other = MemoryStore::new();
     assert_eq!(other.import_exported(exported.clone()).await, Ok(true));
-    assert_eq!(other.load(&run_id("order-42")).await, store.load(&run_id("order-42")).await);
+    let mut original = store.load(&run_id("order-42")).await.unwrap().unwrap();
+    // The rank of a run outside of queues is not exported: only its place among due runs depends on it.
+    original.header.place.rank = 0;
+    assert_eq!(other.load(&run_id("order-42")).await, Ok(Some(original)));
     assert_eq!(other.import_exported(exported.clone()).await, Ok(false));
     let newer = json.replace("\"format\":1", "\"format\":9");
     let newer = other.import_exported(serde_json::from_str(&newer).unwrap()).await;
     assert_eq!(newer, Err(StoreError::NewerFormat { found: 9, supported: 1 }));
 }
 
+/// The statuses of runs that no owner executes.
+const STATUSES: [Status; 4] = [Status::Waiting, Status::Completed, Status::Failed, Status::Cancelled];
+
 #[tokio::test]
 async fn copy_takes_all_runs_except_held_ones() {
     let (from, to) = (MemoryStore::new(), MemoryStore::new());
     for number in 0..250 {
-        made(&from, &format!("run-{number}"), Some(Status::ALL[1 + number % 4])).await;
+        made(&from, &format!("run-{number}"), Some(STATUSES[number % 4])).await;
     }
     made(&from, "held", None).await;
     made(&to, "run-7", Some(Status::Completed)).await;
