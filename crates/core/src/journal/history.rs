@@ -249,7 +249,9 @@ mod tests {
             history.is_recorded_after(key, &others)
         };
         assert!(is_after("ship", &["charge", "reserve"]) && is_after("charge", &["reserve"]));
-        assert!(!is_after("charge", &["ship"]) && !is_after("ship", &["mail"]) && !is_after("mail", &["ship"]));
+        assert!(
+            !is_after("charge", &["ship"]) && !is_after("ship", &["mail"]) && !is_after("mail", &["ship"])
+        );
     }
 
     #[test]
