@@ -14,9 +14,9 @@ use crate::journal::Payload;
 
 /// Stands between the steps of a run and their operations.
 pub trait Stage: Send + Sync + 'static {
-    /// The library is about to call the body of a durable run. `token` cancels the run.
-    fn begins(&self, token: &CancellationToken) {
-        let _ = token;
+    /// The library is about to call the body of the durable run `run`. `token` cancels the run.
+    fn begins(&self, run: &str, token: &CancellationToken) {
+        let _ = (run, token);
     }
 
     /// A step is about to look up its key in the journal. If the journal has no outcome for it, the step begins.

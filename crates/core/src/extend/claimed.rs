@@ -17,6 +17,12 @@ pub fn workflow<X>(name: impl Into<Arc<str>>) -> Workflow<X> {
     Workflow::named(name.into())
 }
 
+/// Returns the workflow with all its settings, but it keeps errors as `Y` does.
+#[must_use]
+pub fn keeping<Y, X>(workflow: Workflow<X>) -> Workflow<Y> {
+    workflow.keeping()
+}
+
 /// Executes a run of `workflow` that a [claim](crate::store::Dispatch::claim) returned. `now` is the time of the claim.
 ///
 /// Behaves like [`Workflow::run`], but does not open the run: the claim has taken its lease and loaded its journal. The

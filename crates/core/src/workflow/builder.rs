@@ -134,7 +134,7 @@ impl Workflow {
     /// ```
     #[must_use]
     pub fn errors_as_text(self) -> Workflow<ValuesOnly> {
-        Workflow { definition: self.definition, errors: PhantomData }
+        self.keeping()
     }
 }
 
@@ -143,6 +143,11 @@ impl<X> Workflow<X> {
     pub(crate) fn attach(mut self, attachment: Attachment) -> Self {
         self.definition.attachment = Some(attachment);
         self
+    }
+
+    /// Keeps errors as `Y` does.
+    pub(crate) fn keeping<Y>(self) -> Workflow<Y> {
+        Workflow { definition: self.definition, errors: PhantomData }
     }
 
     /// Creates a workflow that keeps errors as `X` does.

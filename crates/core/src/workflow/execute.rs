@@ -270,7 +270,7 @@ impl Definition {
             }
             begun.store(true, Ordering::Relaxed);
             if let (Some(stage), Some(token)) = (&self.stage, shared.stopping.token()) {
-                stage.begins(token);
+                stage.begins(shared.run_id(), token);
             }
             if let Some(current) = &self.trace {
                 trace::keep(shared, &**current).await?;

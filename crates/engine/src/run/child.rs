@@ -172,7 +172,7 @@ where
     }
 }
 
-/// The time between two looks at a child that another run or a client started.
+/// The time between two looks at a child whose end may not answer its parent.
 const LOOK_AGAIN: Duration = secs(10);
 
 /// Starts the child if it was not started yet, and returns its outcome.
@@ -187,13 +187,13 @@ async fn wait(
     let asked = outside::entry(run, &step).map(|entry| entry.since);
     let child = submit.run.clone();
     let question = question.request(&Request { child: &child, workflow: &submit.workflow });
-    let (starting, foreign) = (Arc::clone(&office), Arc::new(AtomicBool::new(false)));
-    let is_foreign = Arc::clone(&foreign);
+    let (starting, looks_again) = (Arc::clone(&office), Arc::new(AtomicBool::new(false)));
+    let is_unsure = Arc::clone(&looks_again);
     let begin = Errand::Begin(Box::new(move |_| {
-        Box::pin(async move { start(&starting, submit, asked, &is_foreign).await })
+        Box::pin(async move { start(&starting, submit, asked, &is_unsure).await })
     }));
     let outcome = outside::outcome(outside::with_errand(question, begin)).await;
-    if matches!(outcome, Err(RunError::Waiting { .. })) && foreign.load(Ordering::Relaxed) {
+    if matches!(outcome, Err(RunError::Waiting { .. })) && looks_again.load(Ordering::Relaxed) {
         outside::wake_at(run, &step, outside::time(run).after(LOOK_AGAIN));
     }
     if let (Err(RunError::Cancelled { .. }), true, false) = (&outcome, asked.is_some(), is_detached) {
@@ -204,13 +204,13 @@ async fn wait(
 }
 
 /// Submits the child. Returns an outcome if the child has ended already, or cannot be started. `asked` is the time at which
-/// an earlier execution asked the question. Sets `is_foreign` if the child has not ended and another run or a client
-/// started it, so that its end does not answer this run.
+/// an earlier execution asked the question. Sets `looks_again` if no answer may come: another run or a client started the
+/// child, so its end does not answer this run; or another process holds the child, so it cannot be retried now.
 async fn start(
     office: &Office,
     submit: Submit,
     asked: Option<Timestamp>,
-    is_foreign: &AtomicBool,
+    looks_again: &AtomicBool,
 ) -> Result<Option<Outcome>, StoreError> {
     let (child, parent) = (submit.run.clone(), submit.parent.clone());
     match office.submit(submit).await? {
@@ -221,7 +221,11 @@ async fn start(
                 Some(header) => Ok(Some(outcome_of(header))),
                 // The child ended before the question was asked: a retry of the parent has dropped its outcome. The
                 // process that asked the question may have died before it retried the child.
-                None => office.retry(child).await.map(|_| None),
+                None => {
+                    let is_retried = office.retry(child).await?;
+                    looks_again.store(!is_retried, Ordering::Relaxed);
+                    Ok(None)
+                }
             }
         }
         // The child may have ended, although its end has not reached the parent: on a store that cannot commit both at
@@ -229,7 +233,7 @@ async fn start(
         Ok(Submitted::Exists(_)) => {
             let header = office.header(child).await?;
             let is_ours = header.as_ref().is_none_or(|header| header.parent.as_deref() == parent.as_ref());
-            is_foreign.store(!is_ours, Ordering::Relaxed);
+            looks_again.store(!is_ours, Ordering::Relaxed);
             Ok(header.filter(|header| header.status.has_ended()).map(outcome_of))
         }
         Err(refused) => Ok(Some(stopped(&match refused {

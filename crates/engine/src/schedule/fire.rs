@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
-use awaitly_core::journal::{Status, Timestamp};
+use awaitly_core::journal::Timestamp;
 use awaitly_core::store::{Dispatch, PutSchedule, RunId, ScheduleQuery, StoreError, StoredSchedule, Submit};
 
-use super::plan::{Plan, plan};
+use super::plan::{Plan, maybe_started, note_started, plan};
 use super::stored::{Stored, run_id};
 
 /// The largest number of schedules that are read at once.
@@ -25,8 +25,8 @@ pub(crate) struct Fired {
 pub(crate) async fn fire<S: Dispatch>(store: &S, now: Timestamp) -> Result<Fired, StoreError> {
     let due = store.schedules(ScheduleQuery::new().due_at(now).limit(MANY)).await?;
     let more = due.len() == MANY;
-    let read: Vec<_> = due.into_iter().map(|due| (read(&due), due)).collect();
-    let last_runs = last_runs(store, &read).await?;
+    let mut read: Vec<_> = due.into_iter().map(|due| (read(&due), due)).collect();
+    let last_runs = last_runs(store, &mut read, now).await?;
     let (mut submits, mut changes) = (Vec::new(), Vec::new());
     for ((stored, due), last_runs) in read.into_iter().zip(last_runs) {
         let planned = stored
@@ -70,24 +70,31 @@ fn runs(name: &Arc<str>, stored: &Stored, times: &[Timestamp]) -> Vec<Submit> {
     times.iter().filter_map(|moment| stored.submit(name, *moment).ok()).collect()
 }
 
-/// Returns for each schedule whether its last run has not ended.
+/// Returns for each schedule whether its last run has not ended. Finds the last run of a schedule whose worker died
+/// between the start of the run and the change of the schedule.
 async fn last_runs<S: Dispatch>(
     store: &S,
-    read: &[(Option<Stored>, StoredSchedule)],
+    read: &mut [(Option<Stored>, StoredSchedule)],
+    now: Timestamp,
 ) -> Result<Vec<bool>, StoreError> {
-    let last = |(stored, due): &(Option<Stored>, StoredSchedule)| {
-        let last = stored.as_ref()?.last?;
-        run_id(&due.name, last).ok()
+    let times = |(stored, due): &(Option<Stored>, StoredSchedule)| {
+        let Some(stored) = stored else { return Vec::new() };
+        let times = stored.last.into_iter().chain(maybe_started(&due.name, stored, now));
+        times.filter_map(|moment| Some((moment, run_id(&due.name, moment).ok()?))).collect()
     };
-    let ids: Vec<Option<RunId>> = read.iter().map(last).collect();
-    let known: Vec<_> = ids.iter().flatten().cloned().collect();
-    if known.is_empty() {
-        return Ok(vec![false; ids.len()]);
+    let times: Vec<Vec<(Timestamp, RunId)>> = read.iter().map(times).collect();
+    let ids: Vec<_> = times.iter().flatten().map(|(_, run)| run.clone()).collect();
+    if ids.is_empty() {
+        return Ok(vec![false; times.len()]);
     }
-    let mut headers = store.headers(known).await?.into_iter();
-    let runs = |id: Option<RunId>| {
-        let status = id.and_then(|_| headers.next().flatten()).map(|header| header.status);
-        status.is_some_and(|status| !Status::has_ended(status))
+    let mut headers = store.headers(ids).await?.into_iter();
+    let runs = |(times, (stored, _)): (Vec<_>, &mut (Option<Stored>, StoredSchedule))| {
+        let found = times.into_iter().zip(headers.by_ref());
+        let (moment, header) = found.filter_map(|((moment, _), header)| Some((moment, header?))).last()?;
+        if let Some(stored) = stored.as_mut().filter(|stored| stored.last != Some(moment)) {
+            note_started(stored, moment);
+        }
+        Some(!header.status.has_ended())
     };
-    Ok(ids.into_iter().map(runs).collect())
+    Ok(times.into_iter().zip(read).map(runs).map(|runs| runs.unwrap_or(false)).collect())
 }

@@ -52,6 +52,24 @@ pub(super) fn plan(
     Ok(Plan { start, cancel_last, after, due })
 }
 
+/// Returns the due times of which a worker may have started one, if it died before it changed the schedule.
+///
+/// Only an overlap that starts the newest due time matters: by now, another time may be the newest. The others start the
+/// times again that were started, which has no effect.
+pub(super) fn maybe_started(name: &str, stored: &Stored, now: Timestamp) -> Vec<Timestamp> {
+    match (stored.schedule.overlap, stored.schedule.rule.parsed()) {
+        (Overlap::Skip | Overlap::Cancel, Ok(parsed)) => due_times(name, &mut stored.clone(), &parsed, now),
+        _ => Vec::new(),
+    }
+}
+
+/// Notes that the run for `moment` was started.
+pub(super) fn note_started(stored: &mut Stored, moment: Timestamp) {
+    if let Ok(parsed) = stored.schedule.rule.parsed() {
+        (stored.last, stored.next) = (Some(moment), parsed.next(moment));
+    }
+}
+
 /// Returns the times that are due and not too old, and sets the next one. The age of a time counts from its delayed start.
 fn due_times(name: &str, stored: &mut Stored, parsed: &Parsed, now: Timestamp) -> Vec<Timestamp> {
     let longest = stored.schedule.jitter;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use awaitly_core::clock::secs;
 use awaitly_core::dispatch::Queue;
+use awaitly_core::extend::claimed;
 use awaitly_core::store::Dispatch;
 use awaitly_core::{DurableRun, FromStep, KeepRun, RunError, Workflow};
 use serde::de::DeserializeOwned;
@@ -56,11 +57,15 @@ pub struct Worker<S> {
     store: S,
     served: HashMap<Arc<str>, Arc<Served>>,
     queues: Vec<Queue>,
+    settings: Option<Settings>,
     concurrency: usize,
     grace: Duration,
     max_crashes: u32,
     poll_every: Duration,
 }
+
+/// Settings of all workflows of a worker.
+type Settings = Arc<dyn Fn(Workflow) -> Workflow + Send + Sync>;
 
 /// The time after which a sleeping run of a worker leaves its task and waits in the store.
 const PARK_AFTER: Duration = secs(1);
@@ -72,6 +77,7 @@ impl<S: Dispatch + Clone> Worker<S> {
             store,
             served: HashMap::new(),
             queues: Vec::new(),
+            settings: None,
             concurrency: 256,
             grace: secs(30),
             max_crashes: 5,
@@ -142,10 +148,41 @@ impl<S: Dispatch + Clone> Worker<S> {
         F: Fn(DurableRun, I) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
-        let name = contract.name();
+        let (name, settings) = (contract.name(), self.settings.clone());
+        let configure = |workflow: Workflow<X>| {
+            configure(match settings {
+                Some(settings) => claimed::keeping(settings(claimed::keeping(workflow))),
+                None => workflow,
+            })
+        };
         let served = Served::new(contract, self.store.clone(), configure, body);
         let earlier = self.served.insert(name.into(), Arc::new(served));
         assert!(earlier.is_none(), "the worker serves the workflow `{name}` already: serve it once");
+        self
+    }
+
+    /// Sets the settings of all workflows that the worker serves from now on, for example their observers.
+    /// [`serve_with`](Self::serve_with) can change them for one workflow. A further call replaces the settings.
+    ///
+    /// # Examples
+    /// ```
+    /// use awaitly_core::clock::{hours, mins};
+    /// use awaitly_core::{DurableRun, RunError};
+    /// use awaitly_engine::{Contract, Worker};
+    /// use awaitly_persistence::MemoryStore;
+    ///
+    /// const MAIL: Contract<String, (), RunError> = Contract::new("mail");
+    /// const REPORT: Contract<u32, (), RunError> = Contract::new("report");
+    ///
+    /// # async fn send(_: DurableRun, _: String) -> Result<(), RunError> { Ok(()) }
+    /// # async fn report(_: DurableRun, _: u32) -> Result<(), RunError> { Ok(()) }
+    /// let worker = Worker::new(MemoryStore::new())
+    ///     .settings(|workflow| workflow.deadline(hours(1)).lease(mins(1)))
+    ///     .serve(MAIL, send)
+    ///     .serve_with(REPORT, |workflow| workflow.deadline(hours(8)), report);
+    /// ```
+    pub fn settings(mut self, settings: impl Fn(Workflow) -> Workflow + Send + Sync + 'static) -> Self {
+        self.settings = Some(Arc::new(settings));
         self
     }
 

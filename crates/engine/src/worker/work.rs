@@ -37,6 +37,8 @@ pub(super) struct Work<'w, S> {
     next: Instant,
     /// The time at which the next schedule is due, if there is one.
     schedule: Option<Instant>,
+    /// The time before which the worker does not look at schedules, because the last look failed.
+    no_schedule_before: Instant,
     /// The time of a claim that only asks for the time of the next schedule, because the worker has no room for runs.
     look: Option<Instant>,
     /// The number of claims in a row that failed.
@@ -144,6 +146,7 @@ impl<'w, S: Dispatch + Clone> Work<'w, S> {
             executed: 0,
             next: Instant::now(),
             schedule: None,
+            no_schedule_before: Instant::now(),
             look: None,
             failures: 0,
             is_idle: false,
@@ -224,7 +227,8 @@ impl<'w, S: Dispatch + Clone> Work<'w, S> {
             Err(StoreError::Closed) => return Err(StoreError::Closed),
             Err(error) => {
                 tracing::warn!(%error, "the worker could not start the runs of schedules: it tries again");
-                self.schedule = Some(now + LONGEST_PAUSE);
+                self.no_schedule_before = now + LONGEST_PAUSE;
+                self.schedule = Some(self.no_schedule_before);
             }
             // The next claim returns the time of the next schedule.
             Ok(Fired { more: false, .. }) => (self.next, self.look) = (now, Some(now)),
@@ -252,7 +256,7 @@ impl<'w, S: Dispatch + Clone> Work<'w, S> {
         // A claim that left no run behind and found none would find none now, either.
         let shortest = if runs.is_empty() { PAUSE } else { Duration::ZERO };
         self.next = now + pause.max(shortest);
-        self.schedule = schedule.map(|schedule| now + at.until(schedule));
+        self.schedule = schedule.map(|schedule| (now + at.until(schedule)).max(self.no_schedule_before));
         let is_due = |next: Option<Timestamp>| next.is_some_and(|next| next <= at);
         self.is_idle = !is_due(next) && !is_due(schedule);
         for held in runs {

@@ -1,7 +1,7 @@
 use std::future::IntoFuture;
 
-use awaitly_core::clock::{days, hours, secs};
-use awaitly_core::store::{Operate, RunQuery};
+use awaitly_core::clock::{days, hours, mins, secs};
+use awaitly_core::store::{Open, Opened, Operate, Owner, Purpose, RunQuery, Store};
 use awaitly_core::{DurableRun, Error, RunError, step};
 use awaitly_engine::{Contract, RunExt, Worker};
 use futures_util::future::{join, join_all};
@@ -77,6 +77,30 @@ async fn failed_child_fails_its_step_and_is_retried_with_its_parent() {
     assert!(parent.retry().await.unwrap());
     assert_eq!(work(&worker, parent.result()).await, Ok(7));
     assert!(!parent.retry().await.unwrap(), "a completed run stays completed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn child_that_another_process_holds_is_retried_later() {
+    const ONE: Contract<u64, u64, Error<Failure>> = Contract::new("one");
+    let (store, client) = memory();
+    let bodies = Gauge::default();
+    let counted = bodies.clone();
+    let part = move |_: DurableRun, number: u64| {
+        let bodies = counted.clone();
+        async move {
+            bodies.during(async {}).await;
+            if bodies.total() == 1 { Err(Failure::SoldOut) } else { Ok(number) }
+        }
+    };
+    let one = async |run: DurableRun, number: u64| Ok(step!(run.child(PART, "part", &number)));
+    let worker = Worker::new(store.clone()).serve(ONE, one).serve(PART, part);
+    let parent = client.start(ONE, "one", &7).await.unwrap();
+    assert_eq!(work(&worker, parent.result()).await, Err(Error::Failed(Failure::SoldOut)));
+    let hold = Open::new("one/part".parse().unwrap(), "part", Owner::unique()).existing().ttl(mins(1));
+    assert!(matches!(store.open(hold.purpose(Purpose::Retry)).await.unwrap(), Opened::Held { .. }));
+    assert!(parent.retry().await.unwrap());
+    let result = tokio::time::timeout(mins(5), work(&worker, parent.result())).await;
+    assert_eq!(result.expect("the run is not stuck"), Ok(7));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 use awaitly_core::clock::{days, hours, mins, ms, secs};
 use awaitly_core::journal::{Payload, Status, Timestamp};
-use awaitly_core::store::{Dispatch, Operate, PutSchedule, RunQuery, ScheduleQuery};
+use awaitly_core::store::around::{Call, Request};
+use awaitly_core::store::{Around, Dispatch, Operate, PutSchedule, RunQuery, ScheduleQuery, StoreError};
 use awaitly_core::{DurableRun, RunError, step};
 use awaitly_engine::{Client, Contract, Overlap, Schedule, ScheduleError, Worker};
 use awaitly_persistence::MemoryStore;
@@ -114,6 +115,45 @@ async fn overlap_is_allowed_skipped_buffered_or_cancelled() {
         let count = |status| runs.iter().filter(|(_, one)| *one == status).count();
         assert_eq!((count(Completed), count(Cancelled)), (completed, cancelled), "{overlap:?}: {runs:?}");
         assert_eq!(6 - runs.len(), most_skipped, "{overlap:?}: {runs:?}");
+    }
+}
+
+/// A store that changes no schedule, as if each worker died before that.
+#[derive(Clone)]
+struct Stubborn(MemoryStore);
+
+impl Around for Stubborn {
+    type Inner = MemoryStore;
+
+    fn inner(&self) -> &MemoryStore {
+        &self.0
+    }
+
+    async fn around<R: Request<MemoryStore>>(&self, request: R) -> Result<R::Answer, StoreError> {
+        match R::CALL {
+            Call::PutSchedules => Err(StoreError::Unavailable { detail: "test".into() }),
+            _ => request.send(&self.0).await,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn overlap_holds_if_workers_die_before_they_change_the_schedule() {
+    for (overlap, expected) in [
+        (Overlap::Skip, vec!["01", "05"]),
+        (Overlap::Buffer, vec!["01", "02"]),
+        (Overlap::Allow, vec!["01", "02", "03", "04", "05"]),
+    ] {
+        let (store, client) = begun_at("01-01T00:30:00");
+        let hourly = Schedule::every(hours(1)).catch_up(hours(9)).overlap(overlap);
+        client.schedule("hourly", hourly, REPORT, &210).await.unwrap();
+        let dying = Worker::new(Stubborn(store.clone())).serve(REPORT, report);
+        dying.run_until(tokio::time::sleep(mins(160))).await.unwrap();
+        work(&worker(&store), tokio::time::sleep(mins(121))).await;
+        let found: Vec<_> = runs(&store).await.into_iter().map(|(run, _)| run).collect();
+        let expected: Vec<_> =
+            expected.iter().map(|hour| format!("hourly@2027-01-01T{hour}:00:00Z")).collect();
+        assert_eq!(found, expected, "{overlap:?}");
     }
 }
 

@@ -9,7 +9,7 @@ use awaitly_core::journal::Status;
 use awaitly_core::store::{Cancelled, Dispatch, Owner, RunQuery};
 use awaitly_core::{DurableRun, Error, Retry, RunError, step};
 use awaitly_engine::{Client, Contract, Finding, Follow, RunExt, Schedule, StartError, Worker};
-use awaitly_persistence::{MemoryStore, PostgresOptions, PostgresStore};
+use awaitly_persistence::{MemoryStore, PostgresOptions, PostgresStore, RedisOptions, SqliteStore};
 use futures_util::future::{join, join_all};
 
 use crate::world::Gauge;
@@ -163,6 +163,27 @@ async fn works_on<S: Dispatch + Clone>(one: S, other: S) {
 async fn memory() {
     let store = MemoryStore::new();
     works_on(store.clone(), store).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = || SqliteStore::open(folder.path().join("runs.db"));
+    let (one, other) = (open().await.unwrap(), open().await.unwrap());
+    works_on(one.clone(), other.clone()).await;
+    one.close().await.unwrap();
+    other.close().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis() {
+    let url = std::env::var("AWAITLY_REDIS_URL").expect("`cargo xtask test` names a server");
+    let prefix = format!("awaitly_engine_{}", Owner::unique().as_str());
+    let open = || RedisOptions::new().prefix(&*prefix).connect(&url);
+    let (one, other) = (open().await.unwrap(), open().await.unwrap());
+    works_on(one.clone(), other.clone()).await;
+    one.close().await.unwrap();
+    other.close().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,15 +1,19 @@
 //! The calls of a crash test's store: boundaries around writes, and only the runs of the case in lists.
 
 use std::future::pending;
-use std::mem::take;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use awaitly_core::journal::Key;
 use awaitly_core::store::around::{Call, Parts, Reply, Request};
-use awaitly_core::store::{Around, Durability, Lease, OnRecorded, RunId, Store, StoreError};
+use awaitly_core::store::{Around, Durability, Lease, OnRecorded, Opened, RunId, Store, StoreError, Submit};
 
-use super::boundary::{Act, Side};
+use super::boundary::{Act, Boundary, Side};
+use super::finding::Finding;
+use super::notes::Origin;
 use super::process::Unflushed;
 use super::store::{CrashStore, Writing};
+use super::watcher::Watcher;
 
 impl<S: Store> Around for CrashStore<S> {
     type Inner = S;
@@ -19,94 +23,124 @@ impl<S: Store> Around for CrashStore<S> {
     }
 
     async fn around<R: Request<S>>(&self, mut request: R) -> Result<R::Answer, StoreError> {
-        self.enter(request.parts())?;
-        match (Act::of(R::CALL), R::CALL) {
-            (Some(Act::Renewal), _) => self.renew(request).await,
-            (Some(act), _) => self.pass(act, request).await,
-            (None, Call::List | Call::Waiting | Call::Due) if self.is_shared() => self.list(request).await,
-            (None, _) => self.look(request).await,
+        let Watcher { scope, .. } = self.watcher();
+        self.watcher().shuffle(self.process.calls.fetch_add(1, Ordering::Relaxed)).await;
+        scope.enter(request.parts())?;
+        let limit = self.widen(request.parts());
+        let mut answer = match (act_of(request.parts()), R::CALL) {
+            (Some(Act::Renewal), _) => self.renew(request).await?,
+            (Some(Act::Claim), _) => self.claim(request).await?,
+            (Some(act), _) => self.pass(act, request).await?,
+            (None, _) => self.look(request).await?,
+        };
+        scope.leave(R::reply(&mut answer));
+        if let Reply::Due(due) = R::reply(&mut answer) {
+            due.truncate(limit);
         }
+        Ok(answer)
     }
 
     fn release_around(&self, lease: &Lease) {
-        if self.watcher().life.is_dead() {
+        let Watcher { scope, notes, life, .. } = self.watcher();
+        let Ok(lease) = scope.outer_lease(lease) else { return };
+        if life.is_dead() {
             return;
         }
         let mut held = self.process.held();
         if held.unflushed.iter().any(|write| write.run() == lease.run()) {
-            held.unflushed.push(Unflushed::Release(lease.clone()));
+            held.unflushed.push(Unflushed::Release(lease));
         } else {
-            self.process.store.release(lease);
+            notes.freed(&self.noted(lease.run()));
+            self.process.store.release(&lease);
         }
     }
 }
 
-impl Act {
-    /// Returns the act of a call, or `None` if the call has no boundaries.
-    const fn of(call: Call) -> Option<Self> {
-        Some(match call {
-            Call::Open => Self::Open,
-            Call::Append | Call::Replace => Self::Record,
-            Call::Wait => Self::Question,
-            Call::Settle => Self::Settling,
-            Call::Revive => Self::Revival,
-            Call::Rewrite => Self::Migration,
-            Call::Finish => Self::End,
-            Call::Renew => Self::Renewal,
-            Call::Answer => Self::Answer,
-            Call::Cancel | Call::CancelWithoutUndo => Self::Cancellation,
-            Call::Commit => Self::Commit,
-            _ => return None,
-        })
-    }
+/// Returns the act of a call, or `None` if the call has no boundaries.
+fn act_of(parts: Parts<'_>) -> Option<Act> {
+    Some(match parts {
+        Parts::Open { .. } => Act::Open,
+        Parts::Append { .. } | Parts::Replace { .. } => Act::Record,
+        Parts::Wait { .. } => Act::Question,
+        Parts::Settle { .. } => Act::Settling,
+        Parts::Revive { .. } => Act::Revival,
+        Parts::Rewrite { .. } => Act::Migration,
+        Parts::Finish { .. } => Act::End,
+        Parts::Restart { .. } => Act::Restart,
+        Parts::Renew { .. } => Act::Renewal,
+        Parts::Answer { .. } => Act::Answer,
+        Parts::Cancel { .. } | Parts::CancelWithoutUndo { .. } => Act::Cancellation,
+        Parts::Commit { .. } => Act::Commit,
+        Parts::Submit { .. } => Act::Submission,
+        Parts::Claim { .. } => Act::Claim,
+        Parts::SendMail { .. } => Act::Sending,
+        Parts::Receive { .. } => Act::Message,
+        Parts::Publish { .. } => Act::Publication,
+        Parts::PutSchedules { .. } => Act::Schedules,
+        // Each worker declares its queues, even if there are none.
+        Parts::Configure { queues, .. } if queues.is_empty() => return None,
+        Parts::Configure { .. } | Parts::PauseQueues { .. } => Act::Queues,
+        Parts::Pause { .. } => Act::Pausing,
+        Parts::Reschedule { .. } => Act::Rescheduling,
+        _ => return None,
+    })
 }
 
 impl<S: Store> CrashStore<S> {
-    /// Replaces the run ids in a call with those in the shared store. Leases have such run ids already.
-    fn enter(&self, parts: Parts<'_>) -> Result<(), StoreError> {
-        let runs: Vec<&mut RunId> = match parts {
-            Parts::Open { request } => vec![&mut request.run],
-            Parts::Load { run }
-            | Parts::Cancel { run }
-            | Parts::CancelWithoutUndo { run }
-            | Parts::Import { run, .. } => vec![run],
-            Parts::Waiting { query } => query.run.iter_mut().collect(),
-            Parts::Answer { answer } => vec![&mut answer.run],
-            Parts::Delete { runs, .. } => runs.iter_mut().collect(),
-            _ => Vec::new(),
-        };
-        for run in runs {
-            *run = self.outer_run(run)?;
+    /// Removes the limit of a query for due runs of a shared store, so that those of other cases do not displace the
+    /// ones of this case. Returns the limit.
+    fn widen(&self, parts: Parts<'_>) -> usize {
+        match parts {
+            Parts::Due { query } if self.watcher().scope.prefix().is_some() => {
+                let limit = query.page_limit();
+                *query = query.clone().limit(usize::MAX);
+                limit
+            }
+            _ => usize::MAX,
         }
-        Ok(())
     }
 
     /// Calls the store, with a boundary before and after.
     async fn pass<R: Request<S>>(&self, act: Act, mut request: R) -> Result<R::Answer, StoreError> {
+        self.refuse_after_end(&act, request.parts().key()).await;
         let parts = request.parts();
-        let (Some(run), key) = (parts.run().cloned(), parts.key().cloned()) else {
-            return self.look(request).await;
-        };
-        let _writing = act.is_of_body().then(|| Writing::begin(self, &run));
-        self.note_late(&run, &parts);
-        self.cross(Side::Before, &act, key.as_ref(), &run).await?;
+        let (run, key) = (parts.run().cloned(), parts.key().cloned());
+        let _writing = run.as_ref().filter(|_| act.is_of_body()).map(|run| Writing::begin(self, run));
+        self.note_late(&parts);
+        self.cross(Side::Before, &act, key.as_ref(), run.as_ref()).await?;
         let answer = match self.put_off(&mut request) {
             Some(answer) => answer,
             None => {
-                self.flush(&run).await?;
-                self.process.still(self.send(&run, key.clone(), request)).await?
+                if let Some(run) = &run {
+                    self.flush(run).await?;
+                }
+                self.process.still(self.send(run.as_ref(), key.clone(), request)).await?
             }
         };
-        self.cross(Side::After, &act, key.as_ref(), &run).await?;
+        self.cross(Side::After, &act, key.as_ref(), run.as_ref()).await?;
         Ok(answer)
     }
 
+    /// Stays pending if the process is over, because a process ends with all its tasks. A task that still writes after
+    /// an end without an accident is a finding.
+    async fn refuse_after_end(&self, act: &Act, key: Option<&Key>) {
+        let Watcher { life, notes, .. } = self.watcher();
+        if !life.is_over() {
+            return;
+        }
+        if life.has_ended() && life.accident().is_none() && !matches!(act, Act::Claim | Act::Renewal) {
+            let write = Boundary::new(Side::Before, act.clone(), key.cloned()).to_string();
+            notes.find(Finding::WriteAfterEnd { write, last_step: notes.last_step() });
+        }
+        pending().await
+    }
+
     /// Notes a record that reaches the store late, because the process dies at the next boundary.
-    fn note_late(&self, run: &RunId, parts: &Parts<'_>) {
+    fn note_late(&self, parts: &Parts<'_>) {
         if let Parts::Append { lease, record, .. } | Parts::Replace { lease, record, .. } = parts
             && self.watcher().life.dies_next()
         {
-            self.watcher().notes.late(&self.noted(run), (*lease).clone(), (*record).clone());
+            self.watcher().notes.late(&self.noted(lease.run()), (*lease).clone(), (*record).clone());
         }
     }
 
@@ -128,11 +162,20 @@ impl<S: Store> CrashStore<S> {
     /// Calls the store and notes the change.
     async fn send<R: Request<S>>(
         &self,
-        run: &RunId,
+        run: Option<&RunId>,
         key: Option<Key>,
         mut request: R,
     ) -> Result<R::Answer, StoreError> {
-        let (noted, notes) = (self.noted(run), &self.watcher().notes);
+        let notes = &self.watcher().notes;
+        let batch = submitted(request.parts());
+        let Some(run) = run.filter(|_| batch.is_empty()) else {
+            let mut answer = request.send(self.inner()).await?;
+            if let Reply::Submit(results) = R::reply(&mut answer) {
+                self.check_submitted(&batch, results);
+            }
+            return Ok(answer);
+        };
+        let noted = self.noted(run);
         let mut keys = Vec::new();
         match request.parts() {
             Parts::Revive { drop, .. } => notes.revived(&noted, drop),
@@ -140,11 +183,20 @@ impl<S: Store> CrashStore<S> {
                 keys.extend(rewrite.contents.records.iter().map(|record| record.key.clone()));
                 notes.rewritten(&noted, []);
             }
+            Parts::Restart { .. } => notes.rewritten(&noted, []),
             _ => {}
         }
+        let ttl = ttl_of(request.parts());
         let mut answer = request.send(self.inner()).await?;
         match (R::reply(&mut answer), key) {
-            (Reply::Open(opened), _) => self.check(run, opened).await,
+            (Reply::Open(opened), _) => {
+                if let Opened::Held { lease, .. } = &*opened {
+                    self.note_taken(lease, ttl);
+                }
+                self.check(run, opened).await;
+            }
+            (Reply::Finish(()) | Reply::CancelWithoutUndo(_), _) => notes.freed(&noted),
+            (Reply::Restart(()), _) => notes.restarted(&noted),
             (Reply::Rewrite(()), _) => notes.rewritten(&noted, keys),
             (Reply::Wait(()), Some(key)) => notes.questioned(&noted, key),
             (
@@ -152,6 +204,7 @@ impl<S: Store> CrashStore<S> {
                 | Reply::Replace(())
                 | Reply::Commit(())
                 | Reply::Settle(Some(_))
+                | Reply::Receive(Some(_))
                 | Reply::Answer(Ok(())),
                 Some(key),
             ) => notes.acknowledged(&noted, key),
@@ -160,20 +213,55 @@ impl<S: Store> CrashStore<S> {
         Ok(answer)
     }
 
-    async fn renew<R: Request<S>>(&self, request: R) -> Result<R::Answer, StoreError> {
-        let life = &self.watcher().life;
-        if life.has_only_renewed() {
-            return self.look(request).await;
+    async fn renew<R: Request<S>>(&self, mut request: R) -> Result<R::Answer, StoreError> {
+        let Watcher { life, notes, .. } = self.watcher();
+        let ttl = ttl_of(request.parts());
+        let lease = request.parts().lease().cloned();
+        let renewed = if life.has_idled() {
+            self.look(request).await
+        } else {
+            let renewed = self.pass(Act::Renewal, request).await;
+            life.idled();
+            renewed
+        };
+        if let (Ok(_), Some(lease)) = (&renewed, lease) {
+            notes.renewed(&self.noted(lease.run()), lease.token(), self.until(ttl));
         }
-        let renewed = self.pass(Act::Renewal, request).await;
-        life.renewed();
         renewed
+    }
+
+    /// Claims runs. A claim that finds none has no boundary after it, and no second one before it.
+    async fn claim<R: Request<S>>(&self, mut request: R) -> Result<R::Answer, StoreError> {
+        let life = &self.watcher().life;
+        self.refuse_after_end(&Act::Claim, None).await;
+        if !life.has_idled() {
+            self.cross(Side::Before, &Act::Claim, None, None).await?;
+        }
+        let ttl = ttl_of(request.parts());
+        let mut answer = self.process.still(request.send(self.inner())).await?;
+        if let Reply::Claim(claimed) = R::reply(&mut answer) {
+            if self.watcher().scope.prefix().is_some() {
+                claimed.schedule = self.process.still(self.process.next_schedule()).await?;
+            }
+            if claimed.runs.is_empty() {
+                life.idled();
+                return Ok(answer);
+            }
+            claimed.runs.iter().for_each(|held| self.note_taken(&held.lease, ttl));
+            self.check_claimed(claimed).await;
+        }
+        self.cross(Side::After, &Act::Claim, None, None).await?;
+        Ok(answer)
     }
 
     /// Calls the store without a boundary.
     async fn look<R: Request<S>>(&self, mut request: R) -> Result<R::Answer, StoreError> {
-        let notes = &self.watcher().notes;
-        if self.watcher().life.is_dead() {
+        let Watcher { notes, life, .. } = self.watcher();
+        if life.is_over() {
+            // The task of a client then ends, instead of staying until the end of the runtime.
+            if R::CALL == Call::Headers {
+                return Err(StoreError::Closed);
+            }
             return pending().await;
         }
         match request.parts() {
@@ -183,45 +271,28 @@ impl<S: Store> CrashStore<S> {
         }
         let mut answer = self.process.still(request.send(self.inner())).await?;
         if let Reply::Delete(deleted) = R::reply(&mut answer) {
-            deleted.iter().for_each(|run| notes.rewritten(&self.noted(run), []));
-            *deleted = deleted.iter().filter_map(|run| self.inner_run(run)).collect();
+            deleted.iter().for_each(|run| {
+                notes.rewritten(&self.noted(run), []);
+                notes.freed(&self.noted(run));
+            });
         }
         Ok(answer)
     }
+}
 
-    /// Returns whether the store also holds runs of other cases.
-    fn is_shared(&self) -> bool {
-        self.watcher().scope.is_some()
-    }
+/// Returns the runs that a call submits.
+fn submitted(parts: Parts<'_>) -> Vec<(RunId, Origin)> {
+    let Parts::Submit { batch } = parts else { return Vec::new() };
+    let origin = |submit: &Submit| if submit.parent.is_some() { Origin::Child } else { Origin::Start };
+    batch.iter().map(|submit| (submit.run.clone(), origin(submit))).collect()
+}
 
-    /// Calls the store, and removes the runs of other cases from the list. A page may then hold fewer items than its
-    /// limit, which does not end a list.
-    async fn list<R: Request<S>>(&self, mut request: R) -> Result<R::Answer, StoreError> {
-        let mut limit = usize::MAX;
-        if let Parts::Due { query } = request.parts() {
-            // The due runs of other cases must not displace those of this case.
-            limit = query.page_limit();
-            *query = query.clone().limit(usize::MAX);
-        }
-        let mut answer = self.look(request).await?;
-        match R::reply(&mut answer) {
-            Reply::List(page) => page.items = self.ours(take(&mut page.items), |summary| &mut summary.run),
-            Reply::Waiting(page) => page.items = self.ours(take(&mut page.items), |waiting| &mut waiting.run),
-            Reply::Due(due) => {
-                *due = self.ours(take(due), |due| &mut due.run);
-                due.truncate(limit);
-            }
-            _ => {}
-        }
-        Ok(answer)
-    }
-
-    /// Returns the items of this case, with their run ids in the case.
-    fn ours<T>(&self, items: Vec<T>, run: impl Fn(&mut T) -> &mut RunId) -> Vec<T> {
-        let ours = items.into_iter().filter_map(|mut item| {
-            *run(&mut item) = self.inner_run(run(&mut item))?;
-            Some(item)
-        });
-        ours.collect()
+/// Returns the time for which a call takes or renews leases.
+fn ttl_of(parts: Parts<'_>) -> Duration {
+    match parts {
+        Parts::Open { request } => request.ttl,
+        Parts::Claim { claim } => claim.ttl,
+        Parts::Renew { ttl, .. } => *ttl,
+        _ => Duration::ZERO,
     }
 }

@@ -37,6 +37,16 @@ pub(super) enum Act {
     Answer,
     Cancellation,
     Commit,
+    Submission,
+    Claim,
+    Sending,
+    Message,
+    Publication,
+    Restart,
+    Schedules,
+    Queues,
+    Pausing,
+    Rescheduling,
 }
 
 impl Boundary {
@@ -55,7 +65,7 @@ impl fmt::Display for Boundary {
         write!(f, "{}", self.act)?;
         match (&self.step, &self.act) {
             (Some(step), Act::Effect(_)) => write!(f, " in step `{step}`"),
-            (Some(step), Act::Attempt(_)) => write!(f, " at step `{step}`"),
+            (Some(step), Act::Attempt(_) | Act::Message) => write!(f, " at step `{step}`"),
             (Some(step), _) => write!(f, " of step `{step}`"),
             (None, _) => Ok(()),
         }
@@ -65,7 +75,7 @@ impl fmt::Display for Boundary {
 impl Act {
     /// Returns whether the act is a write for a step, whose failure the body receives.
     pub(super) const fn is_of_body(&self) -> bool {
-        matches!(self, Self::Record | Self::Question | Self::Settling | Self::Commit)
+        matches!(self, Self::Record | Self::Question | Self::Settling | Self::Commit | Self::Message)
     }
 }
 
@@ -87,6 +97,16 @@ impl fmt::Display for Act {
             Self::Answer => "the answer",
             Self::Cancellation => "the run is cancelled from outside",
             Self::Commit => "the commit",
+            Self::Submission => "runs are submitted",
+            Self::Claim => "runs are claimed",
+            Self::Sending => "messages are sent",
+            Self::Message => "the message is received",
+            Self::Publication => "values are published",
+            Self::Restart => "the run starts again",
+            Self::Schedules => "schedules are changed",
+            Self::Queues => "the settings of queues are changed",
+            Self::Pausing => "runs are paused or resumed",
+            Self::Rescheduling => "queued runs are moved",
         })
     }
 }

@@ -14,6 +14,7 @@ use super::finding::Finding;
 use super::life::{Accidents, Life, Log, Mortal};
 use super::notes::{Effect, Notes, RunNotes};
 use super::process::{Process, StandStill};
+use super::scope::Scope;
 use super::store::CrashStore;
 use super::watcher::Watcher;
 use super::world::World;
@@ -28,6 +29,8 @@ pub(super) struct Setting<S> {
     pub(super) seed: u64,
     /// The number of concurrent runs. If there are several, attempts are delayed at random.
     pub(super) runs: usize,
+    /// Whether concurrent tasks of one run overtake each other, too.
+    pub(super) interleaved: bool,
     /// The time between two processes, and the time limit for one process.
     pub(super) downtime: Duration,
     pub(super) time_limit: Duration,
@@ -68,7 +71,7 @@ impl<S: Store> Setting<S> {
         let _telling = Telling { accidents, seed: self.seed };
         let clock = PausedClock::new();
         let results = Mutex::new((0..self.runs).map(|_| None).collect::<Vec<_>>());
-        let mut lives = Vec::new();
+        let (mut lives, mut last) = (Vec::new(), BTreeMap::new());
         // Each accident ends at most one process, and a process without an accident ends normally, so
         // `accidents.len() + 1` processes suffice.
         let mut to_come = accidents;
@@ -76,9 +79,11 @@ impl<S: Store> Setting<S> {
             crate::watched::progress();
             let life = Life::new(Accidents::take(&mut to_come), log);
             let processes = self.processes(&life, notes, &results);
+            last.extend(processes.iter().map(|(index, process)| (*index, Arc::clone(process))));
             let all = Mortal::new(self.all(&processes, clock, body, &results), &life);
             let Ok(ended) = tokio::time::timeout(self.time_limit, all).await else {
                 notes.find(Finding::NeverEnds { last_step: notes.last_step() });
+                life.end();
                 lives.push(life);
                 break;
             };
@@ -90,6 +95,9 @@ impl<S: Store> Setting<S> {
                 break;
             }
             self.after(&processes, ended.is_some()).await;
+        }
+        for process in last.values() {
+            self.diagnose(process).await;
         }
         let results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
         self.played(results, notes, &lives).await
@@ -116,8 +124,8 @@ impl<S: Store> Setting<S> {
             life: life.clone(),
             notes: Arc::clone(notes),
             number,
-            scope: (!scope.is_empty()).then(|| scope.into()),
-            dice: (number > 0).then_some(self.seed),
+            scope: Scope::new(scope),
+            dice: (self.interleaved || number > 0).then_some(self.seed),
         };
         Process::new(Arc::clone(&self.store), self.real, watcher)
     }
@@ -159,6 +167,16 @@ impl<S: Store> Setting<S> {
         }
         if !self.real {
             tokio::time::sleep(self.downtime).await;
+        }
+    }
+
+    /// Notes the runs that nothing continues after the last process, if it used the engine.
+    async fn diagnose(&self, process: &Process<S>) {
+        let watcher = process.watcher.clone();
+        let watcher = Watcher { life: Life::new(Accidents::default(), Log::Off), dice: None, ..watcher };
+        let observer = Arc::new(Process::new(Arc::clone(&self.store), self.real, watcher));
+        for finding in observer.diagnose(process).await {
+            process.watcher.notes.find(finding);
         }
     }
 

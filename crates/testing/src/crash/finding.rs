@@ -28,6 +28,12 @@ pub enum Finding {
     Steps { run: RunId, missing: Vec<Key>, extra: Vec<Key> },
     /// A cancelled run has not ended, and no event will resume it.
     Stuck { run: RunId, status: Status },
+    /// A run has not ended, and nothing will continue it: the engine's `Client::doctor` names the reason.
+    Forgotten { run: RunId, diagnosis: String },
+    /// The store gave the lease of a run to a second owner while the first one held it.
+    TakenTwice { run: RunId },
+    /// A task wrote to the store after the work of its process had ended.
+    WriteAfterEnd { write: String, last_step: Option<Key> },
     /// A run ended as cancelled and left an effect that other cases undo.
     WorkLeft { effect: String },
     /// The run has a different status than without a crash.
@@ -148,6 +154,17 @@ impl Finding {
             Self::Stuck { run, status } => {
                 write!(f, "run `{run}` was cancelled, but it stays {status:?} and no event will resume it")
             }
+            Self::Forgotten { diagnosis, .. } => f.write_str(diagnosis),
+            Self::TakenTwice { run } => {
+                write!(
+                    f,
+                    "the store gave the lease of run `{run}` to a second owner while the first one held it"
+                )
+            }
+            Self::WriteAfterEnd { write, last_step } => {
+                write!(f, "a task called the store ({write}) after the work of its process had ended")?;
+                began_last(f, last_step.as_ref())
+            }
             Self::WorkLeft { effect } => {
                 write!(f, "a run is cancelled, but the effect `{effect}`, which other cases undo, remains")
             }
@@ -189,13 +206,15 @@ impl Finding {
     /// Returns the reason and the next action, if the finding has one of its own.
     const fn advice(&self) -> &'static str {
         match self {
-            Self::Result { .. } | Self::EffectRepeated { .. } | Self::Status { .. } | Self::Value { .. } => {
-                ""
-            }
+            Self::Result { .. }
+            | Self::EffectRepeated { .. }
+            | Self::Status { .. }
+            | Self::Value { .. }
+            | Self::Forgotten { .. } => "",
             Self::EffectMissing { .. } => {
                 "a recorded step is not executed again, so its work must be complete before it ends"
             }
-            Self::EffectAfterEnd { .. } => {
+            Self::EffectAfterEnd { .. } | Self::WriteAfterEnd { .. } => {
                 "a spawned task was not awaited, so a crash loses it; await the task inside a step"
             }
             Self::NotRequested { .. } => {
@@ -216,6 +235,9 @@ impl Finding {
                  is resumed"
             }
             Self::RecordLost { .. } => "make the record durable before `append` returns",
+            Self::TakenTwice { .. } => {
+                "give each lease a greater token, and only after the earlier lease has ended"
+            }
             Self::RecordedTwice { .. } => "record each key of a run once",
             Self::FencingIgnored { .. } => {
                 "refuse writes with an outdated token with `StoreError::LeaseLost`"

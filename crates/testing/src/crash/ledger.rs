@@ -112,6 +112,10 @@ impl Ledger {
 
     fn happens(&self, what: Box<str>, key: Option<Box<str>>, undoes: bool) -> bool {
         let step = current_step().map(|(step, _)| step);
+        // After an accident, the process of the code under test would exit with all its tasks.
+        if self.0.life.has_ended() && self.0.life.accident().is_some() {
+            return true;
+        }
         if self.0.life.has_ended() {
             let last_step = self.notes().last_step();
             self.notes().find(Finding::EffectAfterEnd { effect: what.into(), last_step });

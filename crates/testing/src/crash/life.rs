@@ -41,8 +41,8 @@ struct Inner {
     accidents: Accidents,
     log: Log,
     passed: AtomicU64,
-    /// The number of boundaries passed when a lease was last renewed.
-    renewed: AtomicU64,
+    /// The number of boundaries passed when a lease was last renewed, or a claim last found no run.
+    idled: AtomicU64,
     state: AtomicU8,
     rest: Mutex<Rest>,
 }
@@ -98,7 +98,7 @@ impl Life {
             accidents,
             log,
             passed: AtomicU64::new(0),
-            renewed: AtomicU64::new(0),
+            idled: AtomicU64::new(u64::MAX),
             state: AtomicU8::new(ALIVE),
             rest: Mutex::default(),
         }))
@@ -153,11 +153,12 @@ impl Life {
         }
     }
 
-    /// Registers the token that cancels a run, when the run begins.
-    pub(super) fn begins(&self, token: &CancellationToken) {
+    /// Registers the token that cancels a run, when the run begins. `as_process` states whether a cancellation of the
+    /// process's runs includes runs that begin after it.
+    pub(super) fn begins(&self, token: &CancellationToken, as_process: bool) {
         let mut rest = self.rest();
         rest.tokens.push(token.clone());
-        if rest.cancelled.is_some() {
+        if as_process && rest.cancelled.is_some() {
             drop(rest);
             token.cancel();
         }
@@ -194,6 +195,11 @@ impl Life {
         self.0.state.load(Ordering::Relaxed) == ENDED
     }
 
+    /// Returns whether the process died or its work has ended.
+    pub(super) fn is_over(&self) -> bool {
+        self.0.state.load(Ordering::Relaxed) != ALIVE
+    }
+
     /// Returns the number of boundaries passed.
     pub(super) fn passed(&self) -> u64 {
         self.0.passed.load(Ordering::Relaxed)
@@ -213,17 +219,17 @@ impl Life {
         self.rest().end.clone()
     }
 
-    /// Returns whether the process passed no boundary since the last renewal of a lease. A death now would be
-    /// equivalent to a death at that renewal, so the boundary is not counted again.
-    pub(super) fn has_only_renewed(&self) -> bool {
-        self.passed() == self.0.renewed.load(Ordering::Relaxed)
+    /// Returns whether the process passed no boundary since the last renewal of a lease, or the last claim that found no
+    /// run. A death now would be equivalent to a death at that call, so the boundary is not counted again.
+    pub(super) fn has_idled(&self) -> bool {
+        self.passed() == self.0.idled.load(Ordering::Relaxed)
     }
 
-    pub(super) fn renewed(&self) {
-        self.0.renewed.store(self.passed(), Ordering::Relaxed);
+    pub(super) fn idled(&self) {
+        self.0.idled.store(self.passed(), Ordering::Relaxed);
     }
 
-    fn end(&self) {
+    pub(super) fn end(&self) {
         let _ = self.0.state.compare_exchange(ALIVE, ENDED, Ordering::Relaxed, Ordering::Relaxed);
     }
 

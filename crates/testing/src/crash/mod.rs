@@ -49,6 +49,45 @@
 //! or all work that can be undone is undone; and no effect happens twice. A test marks an effect as undone with
 //! [`Ledger::undo_once`]. If any case undoes an effect, no cancelled case may leave that effect behind.
 //!
+//! # Workers and clients
+//!
+//! [`World::worker`] and [`World::client`] create a worker and a client of the engine. The process then works until its
+//! runs have ended:
+//!
+//! ```
+//! use awaitly_core::{DurableRun, RunError, step};
+//! use awaitly_engine::{Contract, RunExt};
+//! use awaitly_testing::crash::{World, crash_everywhere};
+//!
+//! const ORDER: Contract<u32, u32, RunError> = Contract::new("order");
+//! const PARCEL: Contract<u32, u32, RunError> = Contract::new("parcel");
+//!
+//! async fn order(run: DurableRun, number: u32) -> Result<u32, RunError> {
+//!     Ok(step!(run.child(PARCEL, "parcel", &number)))
+//! }
+//!
+//! async fn process(world: World) -> Result<u32, String> {
+//!     let worker = world
+//!         .worker()
+//!         .serve(ORDER, order)
+//!         .serve(PARCEL, async |_: DurableRun, number: u32| Ok(number * 10));
+//!     let order = world.client().start(ORDER, "order-42", &42).await.map_err(|error| error.to_string())?;
+//!     let mut result = Ok(0);
+//!     worker.run_until(async { result = order.result().await }).await.map_err(|error| error.to_string())?;
+//!     result.map_err(|error| error.to_string())
+//! }
+//!
+//! # awaitly_testing::simulate(async || {
+//! crash_everywhere(process).await.assert_same_outcome();
+//! # });
+//! ```
+//!
+//! Boundaries then also lie around each submission, claim, message, published value, new start of a run and change of a
+//! schedule. At the end of each case, `Client::doctor` must find no run that nothing continues. A cancellation concerns the
+//! runs that the clients and schedules of the process started; children are cancelled by their parents.
+//!
+//! # Idempotency
+//!
 //! The test assumes that a service recognizes a repeated call by its idempotency key, so the code under test must
 //! pass one.
 
@@ -58,6 +97,7 @@ mod boundary;
 mod cancelled;
 mod case;
 mod compare;
+mod engine;
 mod everywhere;
 mod finding;
 mod judge;
@@ -68,6 +108,7 @@ mod process;
 mod randomly;
 mod report;
 mod round;
+mod scope;
 mod store;
 mod watcher;
 mod world;
@@ -178,6 +219,7 @@ struct Options {
     seed: u64,
     runs: usize,
     rounds: usize,
+    interleaved: bool,
     no_answers: bool,
     cancellations: bool,
     values: bool,
@@ -206,6 +248,7 @@ impl CrashTest {
             seed: crate::seed::given().unwrap_or(0),
             runs: 10,
             rounds: 100,
+            interleaved: false,
             no_answers: true,
             cancellations: true,
             values: false,
@@ -310,6 +353,16 @@ impl<S> CrashTest<S> {
     /// Sets the number of rounds that [`randomly`](Self::randomly) plays.
     pub const fn rounds(mut self, rounds: usize) -> Self {
         self.options.rounds = rounds;
+        self
+    }
+
+    /// Lets concurrent tasks of a process overtake each other at attempts and at calls of the store, in an order that the
+    /// seed determines. Use it for a process with several workers, with several seeds.
+    ///
+    /// # Default
+    /// The tasks of one run continue in a fixed order, and the runs of [`randomly`](Self::randomly) overtake each other.
+    pub const fn interleaved(mut self) -> Self {
+        self.options.interleaved = true;
         self
     }
 

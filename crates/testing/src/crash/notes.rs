@@ -2,12 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use awaitly_core::journal::{Key, Record};
 use awaitly_core::store::{Lease, RunId};
 
+use tokio::time::Instant;
+
 use super::finding::Finding;
 use crate::keys::{is_notice, outer_keys};
+
+/// The precision with which a store keeps the end of a lease.
+const SLACK: Duration = Duration::from_millis(2);
 
 #[derive(Debug, Default)]
 pub(super) struct Notes(Mutex<State>);
@@ -28,6 +34,11 @@ struct State {
 /// The observations of one run, under the name that the test gave it.
 #[derive(Debug, Default, Clone)]
 pub(super) struct RunNotes {
+    /// The origin of the run.
+    origin: Origin,
+    /// The newest token, and the moment until which its owner holds the run.
+    token: u64,
+    held_until: Option<Instant>,
     /// The keys of the records that the store acknowledged.
     acknowledged: Vec<Key>,
     /// The keys of the questions that were asked.
@@ -48,6 +59,18 @@ pub(super) struct RunNotes {
     past: HashSet<Key>,
     /// The step or question that the latest execution of the body did not ask for.
     not_requested: Option<Key>,
+}
+
+/// The origin of a run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A process opened it.
+    #[default]
+    Process,
+    /// A client or a schedule submitted it.
+    Start,
+    /// Another run submitted it.
+    Child,
 }
 
 /// A write of a step that the store did not answer.
@@ -95,6 +118,7 @@ impl RunNotes {
             key.strip_prefix(scope.as_str()).is_some_and(|rest| rest.starts_with(['[', '.', '/']))
         };
         self.past.contains(key)
+            || *key == Key::RUN_RETRIES
             || is_notice(key, is_question)
             || is_inside()
             || (!a_value && self.scopes.iter().any(is_item))
@@ -122,6 +146,62 @@ impl Notes {
         let is_new = !state.runs.contains_key(run);
         state.runs.entry(Arc::clone(run)).or_default();
         is_new
+    }
+
+    /// Notes that a run was submitted. Returns whether it is known for the first time.
+    pub(super) fn submitted(&self, run: &Arc<str>, origin: Origin) -> bool {
+        let is_new = self.opened(run);
+        if is_new {
+            self.with_run(run, |run| run.origin = origin);
+        }
+        is_new
+    }
+
+    /// Returns the origin of a run.
+    pub(super) fn origin(&self, run: &Arc<str>) -> Origin {
+        self.lock().runs.get(run).map(|run| run.origin).unwrap_or_default()
+    }
+
+    /// Returns the runs that clients and schedules have submitted.
+    pub(super) fn started(&self) -> Vec<Arc<str>> {
+        let state = self.lock();
+        let started = state.runs.iter().filter(|(_, notes)| notes.origin == Origin::Start);
+        started.map(|(run, _)| Arc::clone(run)).collect()
+    }
+
+    /// Notes that an owner took the lease of a run until this moment, if it is known. Returns `false` if the lease is
+    /// not newer than the last one, or the last owner holds it still.
+    pub(super) fn taken(&self, run: &Arc<str>, token: u64, until: Option<Instant>) -> bool {
+        self.with_run(run, |run| {
+            let is_held = run.held_until.is_some_and(|until| until > Instant::now() + SLACK);
+            let is_free = token > run.token && !is_held;
+            (run.token, run.held_until) = (token, until);
+            is_free
+        })
+    }
+
+    /// Notes that the owner with this token holds the run until this moment.
+    pub(super) fn renewed(&self, run: &Arc<str>, token: u64, until: Option<Instant>) {
+        self.with_run(run, |run| {
+            if run.token == token {
+                run.held_until = until;
+            }
+        });
+    }
+
+    /// Notes that the lease of a run is free, or may be.
+    pub(super) fn freed(&self, run: &Arc<str>) {
+        self.with_run(run, |run| run.held_until = None);
+    }
+
+    /// Notes that the run began anew, with an empty journal.
+    pub(super) fn restarted(&self, run: &Arc<str>) {
+        self.with_run(run, |run| {
+            run.acknowledged.clear();
+            run.questions.clear();
+            run.past.clear();
+            run.held_until = None;
+        });
     }
 
     /// Notes that the store acknowledged a record.

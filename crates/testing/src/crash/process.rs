@@ -1,12 +1,14 @@
 //! The resources of a process in a store: its leases and its writes that are not durable yet.
 
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::time::Duration;
 
 use awaitly_core::journal::Record;
 use awaitly_core::store::{Lease, OnRecorded, RunId, Store};
 
+use super::engine::Engine;
 use super::watcher::Watcher;
 
 /// The remaining time of a dead process's leases when the next process is about to begin.
@@ -23,6 +25,10 @@ pub(super) struct Process<S> {
     pub(super) real: bool,
     pub(super) watcher: Watcher,
     held: Mutex<Held>,
+    /// Set if the process uses the engine.
+    pub(super) engine: OnceLock<Engine<S>>,
+    /// The number of calls of the store.
+    pub(super) calls: AtomicU32,
 }
 
 /// The leases and unflushed writes of a process.
@@ -50,7 +56,8 @@ impl Unflushed {
 
 impl<S> Process<S> {
     pub(super) fn new(store: Arc<S>, real: bool, watcher: Watcher) -> Self {
-        Self { store, real, watcher, held: Mutex::default() }
+        let (held, engine, calls) = (Mutex::default(), OnceLock::new(), AtomicU32::new(0));
+        Self { store, real, watcher, held, engine, calls }
     }
 
     pub(super) fn held(&self) -> MutexGuard<'_, Held> {
@@ -70,6 +77,9 @@ impl<S: Store> Process<S> {
     pub(super) async fn leave_leases(&self, downtime: Duration) {
         let leases = std::mem::take(&mut self.held().leases);
         for lease in leases {
+            if let Some(run) = self.watcher.scope.inner_run(lease.run()) {
+                self.watcher.notes.freed(&self.watcher.named(&run.to_shared()));
+            }
             if self.real {
                 self.still(self.give_back(&lease)).await;
             } else {

@@ -112,7 +112,8 @@ impl<S: Store> CrashTest<S> {
             Supply::Shared(store, unique) => (Arc::clone(store), true, format!("{unique}/{number}/")),
         };
         let (downtime, time_limit) = (self.options.downtime, self.options.time_limit);
-        Setting { store, real, prefix, seed, runs, downtime, time_limit }
+        let interleaved = self.options.interleaved;
+        Setting { store, real, prefix, seed, runs, interleaved, downtime, time_limit }
     }
 }
 

@@ -1,15 +1,19 @@
 use std::fmt;
 use std::future::pending;
 use std::sync::Arc;
+use std::time::Duration;
 
-use awaitly_core::journal::{Header, Key, Record, Status};
+use awaitly_core::journal::{Header, Key, Record, Refused, Status};
 use awaitly_core::store::{
-    Durability, Ending, Lease, OnRecorded, Open, Opened, Owner, Purpose, RunId, Store, StoreError,
+    Claimed, Durability, Ending, Held, Lease, OnRecorded, Open, Opened, Owner, Purpose, RunId, Store,
+    StoreError, StoredRun, Submitted,
 };
+use tokio::time::Instant;
 
 use super::boundary::{Act, Boundary, Side};
 use super::finding::Finding;
 use super::life::Fate;
+use super::notes::Origin;
 use super::process::{Process, Unflushed};
 use super::watcher::Watcher;
 use crate::script::pass;
@@ -27,26 +31,9 @@ impl<S: Store> CrashStore<S> {
         &self.process.watcher
     }
 
-    /// Returns the run id in the shared store.
-    pub(super) fn outer_run(&self, run: &RunId) -> Result<RunId, StoreError> {
-        match &self.watcher().scope {
-            None => Ok(run.clone()),
-            Some(scope) => RunId::new(format!("{scope}{run}"))
-                .map_err(|error| StoreError::Unavailable { detail: error.to_string().into() }),
-        }
-    }
-
-    /// Returns the run id in the case, or `None` if the run belongs to another case.
-    pub(super) fn inner_run(&self, run: &RunId) -> Option<RunId> {
-        match &self.watcher().scope {
-            None => Some(run.clone()),
-            Some(scope) => RunId::new(run.strip_prefix(&**scope)?).ok(),
-        }
-    }
-
     /// Returns the name of the run in the notes.
     pub(super) fn noted(&self, run: &RunId) -> Arc<str> {
-        let run = self.inner_run(run).unwrap_or_else(|| run.clone());
+        let run = self.watcher().scope.inner_run(run).unwrap_or_else(|| run.clone());
         self.watcher().named(&run.to_shared())
     }
 
@@ -56,12 +43,12 @@ impl<S: Store> CrashStore<S> {
         side: Side,
         act: &Act,
         key: Option<&Key>,
-        run: &RunId,
+        run: Option<&RunId>,
     ) -> Result<(), StoreError> {
         let Watcher { life, notes, .. } = self.watcher();
         let fate = life.pass(true, || Boundary::new(side, act.clone(), key.cloned()));
         if life.asks_for_cancel() {
-            self.process.still(request_cancel(&*self.process.store, run)).await?;
+            self.request_cancel(run).await?;
         }
         match fate {
             Fate::GoesOn => Ok(()),
@@ -69,11 +56,23 @@ impl<S: Store> CrashStore<S> {
             Fate::NoAnswer => {
                 // Concurrent branches make their progress before the body learns of the failure.
                 pass(1).await;
-                if let Some(step) = key.filter(|_| act.is_of_body()) {
+                if let (Some(step), Some(run)) = (key.filter(|_| act.is_of_body()), run) {
                     notes.not_answered(&self.noted(run), step);
                 }
                 Err(StoreError::Unavailable { detail: "a crash test".into() })
             }
+        }
+    }
+
+    /// Cancels the runs of the process like an operator: those that clients and schedules started, and the run that it
+    /// executes beside the engine.
+    async fn request_cancel(&self, run: Option<&RunId>) -> Result<(), StoreError> {
+        let Watcher { notes, .. } = self.watcher();
+        let started = notes.started().into_iter().filter_map(|noted| self.watcher().unnamed(&noted));
+        self.process.cancel(started.collect()).await?;
+        match run.filter(|run| notes.origin(&self.noted(run)) == Origin::Process) {
+            Some(run) => self.process.still(request_cancel(&*self.process.store, run)).await,
+            None => Ok(()),
         }
     }
 
@@ -115,7 +114,10 @@ impl<S: Store> CrashStore<S> {
                 Unflushed::Record(lease, record, on_recorded) => {
                     self.write(&lease, record, on_recorded).await?
                 }
-                Unflushed::Release(lease) => self.process.store.release(&lease),
+                Unflushed::Release(lease) => {
+                    self.watcher().notes.freed(&self.noted(lease.run()));
+                    self.process.store.release(&lease);
+                }
             }
         }
         Ok(())
@@ -135,10 +137,55 @@ impl<S: Store> CrashStore<S> {
             notes.find(Finding::NotFresh { run: run.clone() });
         }
         if let Opened::Held { lease, run: stored, .. } = opened {
-            self.process.held().leases.push(lease.clone());
-            notes.check(&noted, &stored.records);
-            self.try_late(&noted, lease).await;
+            self.take(&noted, lease, stored).await;
         }
+    }
+
+    /// Checks that the store knows each claimed run from this case, and holds all its acknowledged records.
+    pub(super) async fn check_claimed(&self, claimed: &Claimed) {
+        for Held { lease, run: stored } in &claimed.runs {
+            let noted = self.noted(lease.run());
+            if self.watcher().notes.opened(&noted) {
+                self.watcher().notes.find(Finding::NotFresh { run: lease.run().clone() });
+            }
+            self.take(&noted, lease, stored).await;
+        }
+    }
+
+    async fn take(&self, noted: &Arc<str>, lease: &Lease, stored: &StoredRun) {
+        self.process.held().leases.push(lease.clone());
+        self.watcher().notes.check(noted, &stored.records);
+        self.try_late(noted, lease).await;
+    }
+
+    /// Checks that submitted runs are new if they are submitted for the first time.
+    pub(super) fn check_submitted(&self, batch: &[(RunId, Origin)], results: &[Result<Submitted, Refused>]) {
+        let notes = &self.watcher().notes;
+        for ((run, origin), result) in batch.iter().zip(results) {
+            let is_new = match result {
+                Ok(Submitted::Queued) => true,
+                Ok(Submitted::Exists(_)) => false,
+                // Another run takes its place.
+                Ok(Submitted::Duplicate(_)) | Err(_) => continue,
+            };
+            if notes.submitted(&self.noted(run), *origin) && !is_new {
+                notes.find(Finding::NotFresh { run: run.clone() });
+            }
+        }
+    }
+
+    /// Notes a lease that was taken for this time. Time and leases of a real store follow another clock.
+    pub(super) fn note_taken(&self, lease: &Lease, ttl: Duration) {
+        let (notes, run) = (&self.watcher().notes, self.noted(lease.run()));
+        if !notes.taken(&run, lease.token(), self.until(ttl))
+            && let Ok(run) = RunId::new(run)
+        {
+            notes.find(Finding::TakenTwice { run });
+        }
+    }
+
+    pub(super) fn until(&self, ttl: Duration) -> Option<Instant> {
+        Instant::now().checked_add(ttl).filter(|_| !self.process.real)
     }
 
     /// Sends the write that a dead process had prepared. The store must refuse it.

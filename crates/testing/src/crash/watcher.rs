@@ -6,12 +6,14 @@ use std::sync::Arc;
 use awaitly_core::RunError;
 use awaitly_core::event::{Event, EventKind, Observer, StepId};
 use awaitly_core::extend::stage::{Cue, Scene, Stage};
+use awaitly_core::store::RunId;
 use tokio_util::sync::CancellationToken;
 
 use super::boundary::{Act, Boundary, Side};
 use super::finding::Finding;
 use super::life::{Fate, Life};
-use super::notes::Notes;
+use super::notes::{Notes, Origin};
+use super::scope::Scope;
 use crate::matchers::name_of;
 use crate::script::pass;
 use crate::seed;
@@ -22,9 +24,9 @@ pub(super) struct Watcher {
     pub(super) notes: Arc<Notes>,
     /// The number of the run, or 0 if there is only one.
     pub(super) number: usize,
-    /// The prefix of the run's id in the store.
-    pub(super) scope: Option<Arc<str>>,
-    /// The seed for delaying attempts, so that the runs interleave differently.
+    /// The names in the store.
+    pub(super) scope: Scope,
+    /// The seed for delaying attempts and calls of the store, so that the runs interleave differently.
     pub(super) dice: Option<u64>,
 }
 
@@ -34,6 +36,22 @@ impl Watcher {
         match self.number {
             0 => Arc::clone(run),
             number => format!("{number}/{run}").into(),
+        }
+    }
+
+    /// Returns the run id of a run in the notes, if it is a run of this process.
+    pub(super) fn unnamed(&self, noted: &str) -> Option<RunId> {
+        let run = match self.number {
+            0 => noted,
+            number => noted.strip_prefix(&format!("{number}/"))?,
+        };
+        RunId::new(run).ok()
+    }
+
+    /// Lets other tasks overtake this call of the store, which has this number.
+    pub(super) async fn shuffle(&self, call: u32) {
+        if let Some(seed) = self.dice {
+            pass(seed::dice(seed, &format!("{}/store", self.number), call).u32(0..4)).await;
         }
     }
 
@@ -72,8 +90,13 @@ fn at(step: &StepId, act: Act) -> Boundary {
 }
 
 impl Stage for Watcher {
-    fn begins(&self, token: &CancellationToken) {
-        self.life.begins(token);
+    fn begins(&self, run: &str, token: &CancellationToken) {
+        match self.notes.origin(&self.named(&run.into())) {
+            // Its parent cancels it.
+            Origin::Child => {}
+            Origin::Start => self.life.begins(token, false),
+            Origin::Process => self.life.begins(token, true),
+        }
     }
 
     fn looks_up(&self, run: &str, step: &StepId) {

@@ -2,18 +2,28 @@ use std::fmt;
 use std::sync::Arc;
 
 use awaitly_core::Workflow;
-use awaitly_core::clock::days;
+use awaitly_core::clock::{days, mins};
 use awaitly_core::extend::stage::on_stage;
-use awaitly_core::store::Store;
+use awaitly_core::store::{Dispatch, Store};
+use awaitly_engine::{Client, Worker};
 use awaitly_persistence::MemoryStore;
 
+use super::engine::Engine;
 use super::ledger::Ledger;
 use super::process::{Process, StandStill};
 use super::store::CrashStore;
+use super::watcher::Watcher;
 use crate::PausedClock;
 
 /// One day, so that a long sleep does not cause many renewals.
 const LEASE: std::time::Duration = days(1);
+
+/// Longer than an execution, which leaves the worker if it sleeps. Short enough that a worker does not have to wait for
+/// long if the answer to a claim is lost.
+const WORKER_LEASE: std::time::Duration = mins(2);
+
+/// More than the processes of a case.
+const MANY_CRASHES: u32 = 1000;
 
 /// The environment of a process in a crash test: a store that survives the process, a ledger of outside effects, and
 /// a clock.
@@ -51,14 +61,59 @@ impl<S: Store> World<S> {
     /// day. The test observes each lookup, attempt and event of the workflow, so the process can die at these too.
     #[must_use]
     pub fn workflow<X>(&self, definition: Workflow<X>) -> Workflow<X> {
-        let watcher = self.process.watcher.clone();
-        let workflow = definition
-            .store(self.store())
-            .clock(self.clock)
-            .lease(LEASE)
-            .seed(self.seed)
-            .observe(watcher.clone());
-        on_stage(workflow, Arc::new(watcher))
+        let watched = watched(&self.process.watcher, self.clock, self.seed, definition);
+        watched.store(self.store()).lease(LEASE)
+    }
+
+    /// Creates a worker on the store of this world. Each workflow that it serves gets the clock, the seed and the
+    /// observers of [`workflow`](Self::workflow), and a lease of two minutes.
+    ///
+    /// A death of the process ends all executions of its workers. The deaths of a test do not count as crashes of its
+    /// runs, so the limit of [`Worker::max_crashes`] is far away.
+    ///
+    /// ```
+    /// use awaitly_core::{DurableRun, RunError, step};
+    /// use awaitly_engine::Contract;
+    /// use awaitly_testing::crash::{World, crash_everywhere};
+    ///
+    /// const ORDER: Contract<u32, u32, RunError> = Contract::new("order");
+    ///
+    /// # async fn charge(cents: u32) -> Result<u32, RunError> { Ok(cents) }
+    /// async fn order(run: DurableRun, cents: u32) -> Result<u32, RunError> {
+    ///     Ok(step!(run, "charge", charge(cents)))
+    /// }
+    ///
+    /// async fn process(world: World) -> Result<u32, RunError> {
+    ///     let worker = world.worker().serve(ORDER, order);
+    ///     let started = world.client().start(ORDER, "order-42", &4200).await;
+    ///     let order = started.map_err(|_| RunError::Cancelled { step: None })?;
+    ///     let mut result = Ok(0);
+    ///     worker.run_until(async { result = order.result().await }).await?;
+    ///     result
+    /// }
+    /// # awaitly_testing::simulate(async || crash_everywhere(process).await.assert_same_outcome());
+    /// ```
+    pub fn worker(&self) -> Worker<CrashStore<S>>
+    where
+        S: Dispatch,
+    {
+        self.process.engine.get_or_init(Engine::new);
+        let (watcher, clock, seed) = (self.process.watcher.clone(), self.clock, self.seed);
+        let settings = move |workflow| watched(&watcher, clock, seed, workflow).lease(WORKER_LEASE);
+        Worker::new(self.store()).max_crashes(MANY_CRASHES).settings(settings)
+    }
+
+    /// Creates a client of the store of this world.
+    ///
+    /// If an operator [cancels](super::Accident::Cancel) the runs of the process, these are the runs that its clients
+    /// and schedules started. Their children are cancelled by their parents.
+    #[must_use]
+    pub fn client(&self) -> Client<CrashStore<S>>
+    where
+        S: Dispatch,
+    {
+        self.process.engine.get_or_init(Engine::new);
+        Client::new(self.store())
     }
 
     /// Returns the store, for code that is not a workflow, such as an inbox or an operator.
@@ -103,6 +158,11 @@ impl<S: Store> World<S> {
     pub fn number(&self) -> usize {
         self.process.watcher.number
     }
+}
+
+/// Returns the workflow with the clock, the seed and the observers of a process.
+fn watched<X>(watcher: &Watcher, clock: PausedClock, seed: u64, workflow: Workflow<X>) -> Workflow<X> {
+    on_stage(workflow.clock(clock).seed(seed).observe(watcher.clone()), Arc::new(watcher.clone()))
 }
 
 impl<S> fmt::Debug for World<S> {

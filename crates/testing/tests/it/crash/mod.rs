@@ -2,6 +2,7 @@
 
 mod asks;
 mod correct;
+mod engine;
 mod planted;
 mod sagas;
 mod several;
