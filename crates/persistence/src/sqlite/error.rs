@@ -3,7 +3,7 @@ use std::io;
 use std::path::Path;
 
 use awaitly_core::store::{Owner, StoreError};
-use rusqlite::{Error, ErrorCode};
+use rusqlite::{Error, ErrorCode, ffi};
 
 /// The reason for which an operation was not carried out.
 #[derive(Debug)]
@@ -97,6 +97,10 @@ pub(super) fn store_error(error: &Error) -> StoreError {
         | Error::Utf8Error(..)
         // The statements never change, so a table differs from their expectations.
         | Error::SqlInputError { .. } => return StoreError::Corrupt { detail },
+        // The file is shorter than its content.
+        Error::SqliteFailure(failure, _) if failure.extended_code == ffi::SQLITE_IOERR_SHORT_READ => {
+            return StoreError::Corrupt { detail };
+        }
         _ => {}
     }
     match error.sqlite_error_code() {
