@@ -97,6 +97,10 @@ pub(super) fn store_error(error: &Error) -> StoreError {
         | Error::Utf8Error(..)
         // The statements never change, so a table differs from their expectations.
         | Error::SqlInputError { .. } => return StoreError::Corrupt { detail },
+        // The file is shorter than its content.
+        Error::SqliteFailure(failure, _) if failure.extended_code == ffi::SQLITE_IOERR_SHORT_READ => {
+            return StoreError::Corrupt { detail };
+        }
         _ => {}
     }
     // The file ends before one of its pages: it was cut.

@@ -40,6 +40,9 @@ pub(super) struct Lane {
     has_more: bool,
 }
 
+/// A queue with its lanes.
+type Lanes = (Arc<str>, Vec<Lane>);
+
 /// The first of several lanes' runs.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct First {
@@ -70,7 +73,7 @@ impl<'c> Ring<'c> {
     }
 
     /// Returns the next queue and its lanes.
-    pub(super) fn next(&mut self, connection: &Connection) -> Result<Option<(Arc<str>, Vec<Lane>)>, Failure> {
+    pub(super) fn next(&mut self, connection: &Connection) -> Result<Option<Lanes>, Failure> {
         let first = |heads: &[Head<'_>]| heads.iter().filter_map(|head| head.queue.clone()).min();
         let mut queue = first(&self.heads);
         if queue.is_none() && !self.has_wrapped {

@@ -61,7 +61,7 @@ impl Batch<'_> {
     }
 
     /// Writes the ranks that an operation gave.
-    pub(super) fn store_ranks(&mut self, ranks: Ranks) -> Result<(), Failure> {
+    pub(super) fn store_ranks(&mut self, ranks: &Ranks) -> Result<(), Failure> {
         if ranks.0.is_empty() {
             return Ok(());
         }

@@ -14,7 +14,7 @@ impl Batch<'_> {
         let mut ranks = Ranks::default();
         let (place, ranked) = self.place(&ranks, whole.row.header.place.again(self.now))?;
         ranks.keep(ranked);
-        self.store_ranks(ranks)?;
+        self.store_ranks(&ranks)?;
         let header = &mut whole.row.header;
         header.restart(place, self.now);
         if let Some(input) = input {

@@ -19,7 +19,7 @@ impl Batch<'_> {
         for submit in batch {
             results.push(self.submit_one(submit, &mut ranks)?);
         }
-        self.store_ranks(ranks)?;
+        self.store_ranks(&ranks)?;
         Ok(results)
     }
 
@@ -87,7 +87,7 @@ impl Batch<'_> {
                 changed.push(row.run);
             }
         }
-        self.store_ranks(ranks)?;
+        self.store_ranks(&ranks)?;
         Ok(changed)
     }
 
