@@ -12,6 +12,8 @@ pub struct Subject {
     pub unit: &'static str,
     /// Jobs in one repetition.
     pub jobs: u64,
+    /// Repetitions that never ended, and were repeated.
+    pub stuck: usize,
 }
 
 /// One line of standard output.
@@ -23,6 +25,7 @@ struct Row {
     value: f64,
     unit: &'static str,
     jobs: u64,
+    stuck: usize,
 }
 
 /// The row with the median of the repetitions and, for the table, their spread.
@@ -37,10 +40,10 @@ impl Measured {
         values.sort_by(f64::total_cmp);
         let value = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
         let last = values.len().saturating_sub(1);
-        let Subject { peer, settings, workload, unit, jobs } = subject;
+        let Subject { peer, settings, workload, unit, jobs, stuck } = subject;
         let median = (value(last / 2) * 10.0).round() / 10.0;
         Self {
-            row: Row { peer, settings, workload, value: median, unit, jobs },
+            row: Row { peer, settings, workload, value: median, unit, jobs, stuck },
             least: value(0),
             most: value(last),
         }
@@ -55,7 +58,11 @@ impl Measured {
     }
 
     pub fn table_line(&self) -> String {
-        let Row { workload, value, unit, jobs, .. } = &self.row;
-        format!("  {workload:<22} {jobs:>6} {value:>10.0} {unit:<6}   {:.0}..{:.0}", self.least, self.most)
+        let Row { workload, value, unit, jobs, stuck, .. } = &self.row;
+        let stuck = if *stuck > 0 { format!("   (stuck: {stuck})") } else { String::new() };
+        format!(
+            "  {workload:<22} {jobs:>6} {value:>10.0} {unit:<6}   {:.0}..{:.0}{stuck}",
+            self.least, self.most
+        )
     }
 }
