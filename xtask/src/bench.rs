@@ -11,12 +11,17 @@ use crate::{command, dependencies};
 
 const PEERS: &str = "peers";
 /// The groups that need PostgreSQL and Redis.
-const SERVED: [&str; 3] = ["postgres", "redis", PEERS];
+const SERVED: [&str; 4] = ["postgres", "redis", PEERS, QUEUES];
+const QUEUES: &str = "queues";
 const GUARDS: &str = "guards";
+/// The groups that measure other crates.
+const COMPARED: [&str; 3] = [PEERS, QUEUES, GUARDS];
 const DEPENDENCIES: &str = "dependencies";
 const PEERS_MANIFEST: &str = "benches/peers/Cargo.toml";
+const QUEUES_MANIFEST: &str = "benches/peers/queues/Cargo.toml";
 const GUARDS_MANIFEST: &str = "benches/peers/guards/Cargo.toml";
 const PEERS_ROWS: &str = "peers.jsonl";
+const QUEUES_ROWS: &str = "queues.jsonl";
 const GUARDS_ROWS: &str = "guards.jsonl";
 const DEPENDENCIES_ROWS: &str = "dependencies.jsonl";
 
@@ -31,14 +36,14 @@ pub(crate) struct Options {
     #[arg(long)]
     no_peers: bool,
 
-    /// The groups to measure, for example `peers`, `guards` or `dependencies`. Default: all groups.
+    /// The groups to measure, for example `peers`, `queues`, `guards` or `dependencies`. Default: all groups.
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 }
 
 impl Options {
     fn wants(&self, group: &str) -> bool {
-        let left_out = [PEERS, GUARDS].contains(&group) && self.no_peers;
+        let left_out = COMPARED.contains(&group) && self.no_peers;
         !left_out && (self.names.is_empty() || self.names.iter().any(|name| name == group))
     }
 
@@ -47,7 +52,7 @@ impl Options {
     }
 
     fn check(&self) -> Result<()> {
-        let named = self.names.iter().find(|name| [PEERS, GUARDS].contains(&name.as_str()));
+        let named = self.names.iter().find(|name| COMPARED.contains(&name.as_str()));
         if let Some(named) = named.filter(|_| self.no_peers) {
             bail!("`--no-peers` and the group `{named}` contradict each other: give one");
         }
@@ -89,12 +94,13 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<()> {
     fs::create_dir_all(&folder).with_context(|| {
         format!("the folder {} cannot be created: check its permissions", folder.display())
     })?;
-    if options.wants(PEERS) {
-        let measured = peers(workspace, PEERS_MANIFEST, &target, PEERS_ROWS, &environment);
-        measured.context("to measure without the peers, add `--no-peers`")?;
-    }
-    if options.wants(GUARDS) {
-        let measured = peers(workspace, GUARDS_MANIFEST, &target, GUARDS_ROWS, &[]);
+    let compared = [
+        (PEERS, PEERS_MANIFEST, PEERS_ROWS, environment.as_slice()),
+        (QUEUES, QUEUES_MANIFEST, QUEUES_ROWS, environment.as_slice()),
+        (GUARDS, GUARDS_MANIFEST, GUARDS_ROWS, &[]),
+    ];
+    for (_, manifest, rows, environment) in compared.into_iter().filter(|(group, ..)| options.wants(group)) {
+        let measured = peers(workspace, manifest, &target, rows, environment);
         measured.context("to measure without the peers, add `--no-peers`")?;
     }
     if options.wants(DEPENDENCIES) {
@@ -149,7 +155,7 @@ mod tests {
 
     #[test]
     fn servers_are_started_only_for_groups_that_need_them() {
-        for names in [&[][..], &["postgres"], &["redis"], &["peers"], &["steps", "redis"]] {
+        for names in [&[][..], &["postgres"], &["redis"], &["peers"], &["queues"], &["steps", "redis"]] {
             assert!(options(false, names).wants_services(), "{names:?}");
         }
         assert!(options(true, &[]).wants_services());
@@ -166,7 +172,9 @@ mod tests {
 
     #[test]
     fn named_peers_contradict_no_peers() {
-        assert!(options(true, &["peers"]).check().is_err());
+        for group in COMPARED {
+            assert!(options(true, &[group]).check().is_err(), "{group}");
+        }
         assert!(options(true, &["steps"]).check().is_ok());
     }
 }
