@@ -103,10 +103,6 @@ pub(super) fn store_error(error: &Error) -> StoreError {
         }
         _ => {}
     }
-    // The file ends before one of its pages: it was cut.
-    if error.sqlite_error().is_some_and(|error| error.extended_code == ffi::SQLITE_IOERR_SHORT_READ) {
-        return StoreError::Corrupt { detail };
-    }
     match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreError::Full { detail },
         Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => StoreError::ReadOnly { detail },
