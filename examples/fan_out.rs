@@ -8,7 +8,7 @@ use std::future::IntoFuture;
 use awaitly::clock::ms;
 use awaitly::engine::{Client, Contract, Queue, RunExt, Worker};
 use awaitly::persistence::SqliteStore;
-use awaitly::store::RunQuery;
+use awaitly::store::{Operate, RunQuery};
 use awaitly::{DurableRun, RunError, step};
 use futures_util::future::join_all;
 
@@ -48,11 +48,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .serve(SUM, sum)
         .serve(COUNT, count)
         .queue(Queue::new("pages").concurrency(4));
-    let stop = async { println!("{} words", words.result().await.expect("each page is counted")) };
-    worker.run_until(stop).await?;
+    let mut counted = None;
+    worker.run_until(async { counted = Some(words.result().await) }).await?;
+    println!("{} words", counted.ok_or("the worker stops when the words are counted")??);
 
-    let runs = client.store().clone();
-    let runs = awaitly::store::Operate::list(&runs, RunQuery::new()).await?;
-    println!("{} runs, {} of them children", runs.items.len(), runs.items.len() - 1);
+    let runs = store.list(RunQuery::new()).await?.items;
+    println!(
+        "{} runs, {} of them children",
+        runs.len(),
+        runs.iter().filter(|run| &*run.workflow == "count").count()
+    );
     Ok(store.close().await?)
 }

@@ -78,7 +78,7 @@ async fn schedules<S: Dispatch + Clone>(State(client): State<Client<S>>) -> Resp
 fn ended(result: Result<u64, SagaError<OrderError>>) -> Response {
     match result {
         Ok(cents) => (StatusCode::OK, format!("paid {cents} cents\n")),
-        Err(error) if error.cause == OrderError::SoldOut => (StatusCode::CONFLICT, format!("{error}\n")),
+        Err(error) if *error.error() == OrderError::SoldOut => (StatusCode::CONFLICT, format!("{error}\n")),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")),
     }
 }

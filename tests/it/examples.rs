@@ -176,3 +176,108 @@ fn expense_is_claimed_answered_and_paid_by_different_processes() {
     let late = call(&["reject", "bob", "too dear"]);
     assert!(late.contains("this was answered before"), "{late}");
 }
+
+#[test]
+fn fan_out_counts_with_children() {
+    let output = example("fan_out", &[]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert_eq!(text(&output.stdout), "120 words\n21 runs, 20 of them children\n");
+}
+
+#[test]
+fn nightly_runs_on_request_and_each_second() {
+    let output = example("nightly", &[]);
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{out}\n{err}");
+    assert!(out.starts_with("nightly is scheduled, 5 times ahead are known\n"), "{out}");
+    assert!(out.contains("Vienna: 6 sales, as scheduled\n"), "{out}");
+    assert!(out.matches("Graz: 4 sales, as scheduled\n").count() >= 3, "{out}");
+    assert!(out.ends_with("often: `report`, paused\n"), "{out}");
+}
+
+/// The service of orders, with slow calls.
+#[cfg(unix)]
+struct OrdersService {
+    process: std::process::Child,
+    lines: std::io::Lines<std::io::BufReader<std::process::ChildStdout>>,
+    address: String,
+}
+
+#[cfg(unix)]
+impl OrdersService {
+    fn start(orders: &std::path::Path) -> Self {
+        use std::io::BufRead as _;
+        let mut command = command("orders_service", &[]);
+        command.env("LISTEN", "127.0.0.1:0").env("ORDERS", orders).env("LATENCY_MS", "300");
+        command.env_remove("DATABASE_URL").stdout(std::process::Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let mut lines = std::io::BufReader::new(process.stdout.take().unwrap()).lines();
+        let line = lines.next().unwrap().unwrap();
+        let address = line.strip_prefix("listening on ").unwrap().to_owned();
+        Self { process, lines, address }
+    }
+
+    /// Sends a request, and returns the status and the body of the response.
+    fn request(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        use std::io::{Read as _, Write as _};
+        let mut stream = std::net::TcpStream::connect(&self.address).unwrap();
+        let length = body.len();
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n");
+        write!(stream, "{head}content-type: text/plain\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+        let mut response = String::new();
+        stream.read_to_string(&mut response).unwrap();
+        let (head, body) = response.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    /// Reads the output of the process until a line begins with `text`.
+    fn wait_for(&mut self, text: &str) {
+        assert!(self.lines.by_ref().map_while(Result::ok).any(|line| line.starts_with(text)), "{text}");
+    }
+
+    fn signal(&self, name: &str) {
+        let process = self.process.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &process]).status().unwrap().success());
+    }
+}
+
+#[cfg(unix)]
+impl Drop for OrdersService {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn orders_service_survives_a_kill_and_drains() {
+    let folder = tempfile::tempdir().unwrap();
+    let orders = folder.path().join("orders.db");
+    let mut service = OrdersService::start(&orders);
+    assert_eq!(service.request("PUT", "/orders/1", "tea"), (200, "paid 1299 cents\n".into()));
+    assert_eq!(service.request("PUT", "/orders/1", "tea"), (200, "paid 1299 cents\n".into()));
+    assert_eq!(service.request("PUT", "/orders/1", "mug").0, 409);
+    assert_eq!(service.request("PUT", "/orders/2", "gold").0, 409);
+    assert_eq!(service.request("GET", "/orders/3", "").0, 404);
+    assert_eq!(service.request("GET", "/schedules", "").0, 200);
+    // A kill between two calls of the warehouse.
+    let address = service.address.clone();
+    let placing = std::thread::spawn(move || {
+        let mut stream = std::net::TcpStream::connect(address).unwrap();
+        let head = "PUT /orders/4 HTTP/1.1\r\nhost: test\r\ncontent-length: 3\r\n\r\ntea";
+        std::io::Write::write_all(&mut stream, head.as_bytes()).unwrap();
+        stream
+    });
+    service.wait_for("pack hold 7");
+    service.wait_for("pack hold 7");
+    service.signal("KILL");
+    drop((service, placing.join().unwrap()));
+    let mut service = OrdersService::start(&orders);
+    service.wait_for("pack hold 7");
+    service.wait_for("charge for hold 7 under the key 4/charge");
+    assert_eq!(service.request("PUT", "/orders/4", "tea"), (200, "paid 1299 cents\n".into()));
+    service.signal("TERM");
+    service.wait_for("stopped");
+    assert!(service.process.wait().unwrap().success());
+}

@@ -8,6 +8,7 @@
 //! operating system. To survive a loss of power, the stores wait for the disk at each commit.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod engine;
 mod judge;
 mod ledger;
 mod store;
@@ -33,6 +34,9 @@ struct Options {
     /// The seed for the moments of the kills. Default: a random seed, which is printed.
     #[arg(long)]
     seed: Option<u64>,
+    /// Use the engine: four workers with children, mail, a schedule and a limited queue.
+    #[arg(long)]
+    engine: bool,
     /// The folder of the test and the number of this process, from 1, if the process is a worker.
     #[arg(long, hide = true, num_args = 2)]
     worker: Option<Vec<String>>,
@@ -45,29 +49,47 @@ fn main() -> Result<ExitCode> {
     let options = Options::parse();
     if let Some([folder, life]) = options.worker.as_deref() {
         let place = Place { kind: options.store, folder: Path::new(folder) };
-        return worker::work(&place, life.parse()?, options.finish);
+        return match options.engine {
+            true => engine::work(&place, life.parse()?),
+            false => worker::work(&place, life.parse()?, options.finish),
+        };
     }
     let seed = options.seed.unwrap_or_else(|| fastrand::u64(..));
     let store = options.store.to_possible_value().context("every store has a name")?;
-    println!("cargo xtask crash --store {} --kills {} --seed {seed}", store.get_name(), options.kills);
+    let engine = if options.engine { " --engine" } else { "" };
+    println!(
+        "cargo xtask crash{engine} --store {} --kills {} --seed {seed}",
+        store.get_name(),
+        options.kills
+    );
     let folder = tempfile::tempdir()?;
     let place = Place { kind: options.store, folder: folder.path() };
-    let mut dice = fastrand::Rng::with_seed(seed);
-    for life in 1..=options.kills {
-        let before = effects(folder.path());
-        let worker = start(&place, life, false)?;
-        kill(worker, folder.path(), before, Duration::from_micros(dice.u64(0..120_000)))?;
-        if life % 20 == 0 {
-            println!("killed {life}, {} effects so far", effects(folder.path()));
-        }
-    }
-    let status = start(&place, options.kills + 1, true)?.wait()?;
-    ensure!(status.success(), "the last worker failed: {status}");
-    if judge::judge(&place, options.kills)? {
+    let holds = match options.engine {
+        true => engine::supervise(&place, options.kills, seed)?,
+        false => kill_and_judge(&place, options.kills, seed)?,
+    };
+    if holds {
         return Ok(ExitCode::SUCCESS);
     }
     println!("the store and the ledgers are in {}", folder.keep().display());
     Ok(ExitCode::FAILURE)
+}
+
+/// Kills one worker after the other, and judges. Returns whether all promises hold.
+fn kill_and_judge(place: &Place<'_>, kills: u32, seed: u64) -> Result<bool> {
+    let folder = place.folder;
+    let mut dice = fastrand::Rng::with_seed(seed);
+    for life in 1..=kills {
+        let before = effects(folder);
+        let worker = start(place, life, false)?;
+        kill(worker, folder, before, Duration::from_micros(dice.u64(0..120_000)))?;
+        if life % 20 == 0 {
+            println!("killed {life}, {} effects so far", effects(folder));
+        }
+    }
+    let status = start(place, kills + 1, true)?.wait()?;
+    ensure!(status.success(), "the last worker failed: {status}");
+    judge::judge(place, kills)
 }
 
 /// Returns the number of effects in the ledger.

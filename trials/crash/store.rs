@@ -42,7 +42,7 @@ impl Place<'_> {
         }
     }
 
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         servers::name(self.folder)
     }
 }

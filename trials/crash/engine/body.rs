@@ -114,7 +114,9 @@ impl With for Work<'_> {
             .max_crashes(1000)
             .grace(secs(20));
         let mut terminate = signal(SignalKind::terminate())?;
-        let stop = async { drop(terminate.recv().await) };
+        let stop = async {
+            let _ = terminate.recv().await;
+        };
         Ok(worker.run_until(stop).await?)
     }
 }
