@@ -27,7 +27,8 @@ pub struct Apalis {
 }
 
 impl Apalis {
-    /// Large fetches by two workers, which were faster than one worker, than four workers, and than smaller fetches.
+    /// Large fetches by two workers: faster than fetches of 10, 100 or 300 jobs and than one worker. Four workers did
+    /// not differ by more than the spread.
     pub fn tuned() -> Self {
         Self { workers: 2, batch_size: 1000, poll_interval: Duration::from_millis(100), connections: 20 }
     }

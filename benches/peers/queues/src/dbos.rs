@@ -25,7 +25,7 @@ pub struct Dbos {
 }
 
 impl Dbos {
-    /// Several queues, because one queue starts its workflows one after the other.
+    /// Several queues, because one queue starts its workflows one after the other. The number was not tuned further.
     pub fn tuned() -> Self {
         Self { queues: 4, polling_interval: Duration::from_millis(1), connections: 20 }
     }
