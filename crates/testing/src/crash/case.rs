@@ -139,7 +139,8 @@ impl<S: Store> Setting<S> {
         results: &Mutex<Vec<Option<Result<T, E>>>>,
     ) {
         let run = async |index: usize, process: &Arc<Process<S>>| {
-            let result = body(World::new(Arc::clone(process), clock, self.seed)).await;
+            // The box keeps the type of a test's future small: the compiler limits how deep such types nest.
+            let result = Box::pin(body(World::new(Arc::clone(process), clock, self.seed))).await;
             // The result of a process that has died is lost with it.
             if !process.watcher.life.is_dead()
                 && let Some(place) = results.lock().unwrap_or_else(PoisonError::into_inner).get_mut(index)
