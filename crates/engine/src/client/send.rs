@@ -43,7 +43,7 @@ impl<S: Dispatch + Clone> Sending<S> {
     }
 
     /// Sets an id that makes the message idempotent: a run gets at most one message with an id. A repeated call counts as
-    /// sent.
+    /// sent while the run has not ended; after that, it fails with [`Unsent::Ended`] like every other message.
     pub fn id(mut self, id: impl Into<Arc<str>>) -> Self {
         self.message = self.message.map(|message| message.id(id));
         self
