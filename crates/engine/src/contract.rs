@@ -6,8 +6,8 @@ use awaitly_core::step::ValuesOnly;
 
 /// The name of a workflow, and the types of its input `I`, its value `T` and its error `E`.
 ///
-/// Clients and workers share it, usually as a constant in a module that both use. The compiler then checks that a client
-/// passes the input that the body takes, and reads the result that the body returns.
+/// Clients and workers share the contract, usually as a constant in a module that both use. The compiler then checks
+/// that a client passes the input that the body takes, and reads the result that the body returns.
 ///
 /// `X` states how the store keeps errors: see [`errors_as_text`](Self::errors_as_text).
 ///
@@ -25,7 +25,7 @@ pub struct Contract<I, T, E, X = Durable> {
     output: Output<T, E, X>,
 }
 
-/// Names the types of a run's result.
+/// The types of a run's result.
 pub(crate) type Output<T, E, X> = PhantomData<(fn() -> T, fn() -> E, fn() -> X)>;
 
 impl<I, T, E> Contract<I, T, E> {
@@ -58,7 +58,7 @@ impl<I, T, E, X> Contract<I, T, E, X> {
     }
 }
 
-// Derived implementations would require that the types implement the traits, too.
+// A derived implementation would require that `I`, `T`, `E` and `X` implement the trait, too.
 impl<I, T, E, X> Clone for Contract<I, T, E, X> {
     fn clone(&self) -> Self {
         *self

@@ -1,7 +1,7 @@
-//! The engine: clients start runs, and workers execute them, whatever happens to the processes.
+//! The engine: clients start runs, and workers execute them and resume them after a crash.
 //!
-//! A client puts a run into a queue of the store. A worker claims due runs, executes them, and resumes the runs of
-//! processes that died. Both are ordinary values in your programs: there is no server beside the store.
+//! A client puts a run into a queue of the store. A worker claims due runs, executes them, and resumes the runs of dead
+//! processes. Clients and workers are ordinary values in your programs: there is no server beside the store.
 //!
 //! ```
 //! use awaitly_core::{DurableRun, RunError, step};
@@ -43,13 +43,14 @@
 //! | [`RunExt`] | starts children inside a run, receives messages, publishes values and streams |
 //!
 //! # Guarantees
-//! - A run that [`Client::start`] has returned is executed until it ends, as long as a worker serves its workflow. If
-//!   the process of the worker dies, another worker resumes the run from its recorded steps.
-//! - A run id is started once. A repeated call returns the existing run.
-//! - One worker at a time executes a run: the lease of the run ensures this, as for every run.
-//! - A run that kills its process several times without progress fails with
-//!   [`RunError::CrashedRepeatedly`](awaitly_core::RunError::CrashedRepeatedly), so that one poisonous input cannot stop
-//!   the workers.
+//! - If [`Client::start`] has returned, workers execute the run until it ends, as long as one of them serves its
+//!   workflow. If the process of the worker dies, another worker resumes the run from its recorded steps.
+//! - [`Client::start`] starts a run id once. A repeated call returns the existing run.
+//! - One worker at a time holds the lease of a run. If a worker has lost the lease but still executes the run, the
+//!   store refuses its writes.
+//! - If the processes that execute a run die several times in a row without a new record, the run fails with
+//!   [`RunError::CrashedRepeatedly`](awaitly_core::RunError::CrashedRepeatedly). So one poisonous input cannot stop the
+//!   workers.
 //! - The limits of a queue hold across all workers of the store.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing))]
 

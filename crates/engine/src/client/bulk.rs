@@ -9,15 +9,15 @@ use crate::run::retry;
 
 /// Operations on all runs that match a query: [`Client::bulk`](crate::Client::bulk) returns it.
 ///
-/// Each operation reads the matching runs page by page, newest first, and changes the runs of a page before it reads the
-/// next one. So its memory is bounded, and it can be interrupted at any time: call it again to continue. Runs that are
-/// started in the meantime are not included.
+/// Each operation reads the matching runs page by page, newest first, and changes the runs of a page before it reads
+/// the next one. So it needs little memory. If it is interrupted, call it again to continue. It does not include runs
+/// that start in the meantime.
 ///
 /// # Errors
-/// Each operation returns [`StoreError`] if the store fails. The changes so far stay.
+/// Each operation returns [`StoreError`] if the store fails. The runs that it has changed stay changed.
 ///
 /// # Cancel safety
-/// Dropping the future stops the operation; the changes so far stay.
+/// Dropping the future stops the operation. The runs that it has changed stay changed.
 ///
 /// # Examples
 /// ```
@@ -49,7 +49,7 @@ pub struct Bulk<S> {
 pub struct Progress {
     /// The number of matching runs so far.
     pub seen: usize,
-    /// The number of changed runs so far. The others were not in a state that permits the change.
+    /// The number of changed runs so far. The state of the other runs did not permit the change.
     pub changed: usize,
 }
 
@@ -59,7 +59,7 @@ impl fmt::Display for Progress {
     }
 }
 
-/// The number of runs that change at a time, if each needs a call of its own.
+/// The number of concurrent calls, if the store needs one call for each run.
 const AT_ONCE: usize = 32;
 
 /// The number of runs in a page.
@@ -90,8 +90,8 @@ impl<S: Dispatch + Clone> Bulk<S> {
         .await
     }
 
-    /// Deletes the runs whose lease is free, with all their records. **A run that has not ended is deleted, too**, and its
-    /// effects stay: restrict the query to ended runs.
+    /// Deletes the runs whose lease is free, with all their records. **It also deletes runs that have not ended**, and
+    /// does not undo their effects. Restrict the query to ended runs to keep the others.
     pub async fn delete(self) -> Result<Progress, StoreError> {
         self.page_by_page(async |store: S, runs| Ok(store.delete(runs, DeleteIf::Free).await?.len())).await
     }

@@ -1,7 +1,8 @@
 //! The search for runs that nothing continues.
 //!
-//! Each run that has not ended has a live lease, a time at which it is due, or an entry that waits for an answer; or it or
-//! its queue is paused. The doctor looks at all open runs, and names each one that breaks this rule.
+//! Each run that has not ended has a live lease, a time at which it is due, or an entry that waits for an answer, or it
+//! is paused itself or by its queue. The doctor examines all runs that have not ended, and names each one that breaks
+//! this rule.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -39,17 +40,17 @@ pub struct Finding {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Ailment {
-    /// Nothing will ever continue the run. This is a defect of the library, or of a program that changed the store.
+    /// No worker will ever continue the run. This is a defect of the library, or of a program that changed the store.
     Stuck,
-    /// The run waits for a child that has ended or does not exist, and its end did not reach the run.
+    /// The run waits for a child that does not exist, or that has ended without answering the run.
     ChildIsGone {
         /// The step that waits.
         step: Key,
         /// The child.
         child: RunId,
     },
-    /// The run has been due for more than a minute, and no worker has claimed it: no worker serves its workflow, the
-    /// workers are busy, or a limit of its queue holds it back.
+    /// The run has been due for more than a minute, and no worker has claimed it. Either no worker serves its workflow,
+    /// or the workers are busy, or a limit of its queue delays it.
     Overdue {
         /// The time since which the run is due.
         since: Timestamp,
@@ -57,7 +58,7 @@ pub enum Ailment {
 }
 
 impl Diagnosis {
-    /// Returns the runs that nothing will ever continue.
+    /// Returns the runs that no worker will ever continue.
     pub fn stuck(&self) -> impl Iterator<Item = &Finding> {
         self.findings.iter().filter(|finding| !matches!(finding.ailment, Ailment::Overdue { .. }))
     }
@@ -68,11 +69,12 @@ impl fmt::Display for Finding {
         let Self { run, workflow, ailment } = self;
         write!(f, "run `{run}` of `{workflow}` ")?;
         match ailment {
-            Ailment::Stuck => f.write_str("has no lease, no due time and no question: retry or cancel it"),
+            Ailment::Stuck => f.write_str("has no lease, no due time and no question: cancel it"),
             Ailment::ChildIsGone { step, child } => {
                 write!(
                     f,
-                    "waits at `{step}` for the child `{child}`, which has ended: restart the run with `retry`"
+                    "waits at `{step}` for the child `{child}`, which has ended or does not exist: send the run a \
+                     message, which makes it due, or cancel it"
                 )
             }
             Ailment::Overdue { .. } => f.write_str(
@@ -85,7 +87,7 @@ impl fmt::Display for Finding {
 /// The time after which a due run is overdue.
 const OVERDUE: Duration = mins(1);
 
-/// The largest number of due runs that are looked at.
+/// The maximum number of due runs that the doctor examines.
 const MOST_DUE: usize = 10_000;
 
 pub(super) async fn examine<S: Dispatch>(store: &S) -> Result<Diagnosis, StoreError> {
@@ -111,7 +113,7 @@ async fn paused_queues<S: Dispatch>(store: &S) -> Result<HashSet<Arc<str>>, Stor
     Ok(queues.map(|queue| queue.settings.name).collect())
 }
 
-/// Looks at a run whose summary does not explain why it waits.
+/// Examines a run, and loads it if its summary does not explain why it waits.
 async fn examine_run<S: Dispatch>(store: &S, summary: RunSummary) -> Result<Option<Finding>, StoreError> {
     let RunSummary { run, workflow, status, wake, held, paused, .. } = summary;
     let is_explained = paused || held || wake.is_some() || status == Status::Running;
@@ -129,7 +131,7 @@ async fn examine_run<S: Dispatch>(store: &S, summary: RunSummary) -> Result<Opti
     }
     let children: Vec<_> = stored.waits.iter().filter_map(child_of).collect();
     if children.len() < stored.waits.len() {
-        // It waits for a person, another system or a message as well.
+        // The run also waits for a person, another system or a message.
         return Ok(None);
     }
     let headers = store.headers(children.iter().map(|(_, child)| child.clone()).collect()).await?;
@@ -144,7 +146,7 @@ async fn examine_run<S: Dispatch>(store: &S, summary: RunSummary) -> Result<Opti
     Ok(still.then(|| finding(Ailment::ChildIsGone { step, child })))
 }
 
-/// Returns the child for which an entry waits, if it waits for one.
+/// Returns the child for which an entry waits, if the entry waits for a child.
 fn child_of(entry: &WaitEntry) -> Option<(Key, RunId)> {
     #[derive(Deserialize)]
     struct Request {

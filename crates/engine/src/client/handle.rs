@@ -54,14 +54,14 @@ impl<S: Dispatch + Clone, T, E, X> RunHandle<S, T, E, X> {
         &self.run
     }
 
-    /// Waits until the run has ended, and returns its result, typed as the body returned it.
+    /// Waits until the run has ended, and returns the value or the error of its body, with the types of the contract.
     ///
-    /// A run that waits for an answer or sleeps has not ended, so this may take days. Use a timeout if you cannot wait.
+    /// A run that sleeps or waits for an answer has not ended, so this may take days. Use a timeout if you cannot wait.
     ///
     /// # Errors
     /// Returns the error of the body if the run failed, [`RunError::Cancelled`] if it was cancelled,
-    /// [`RunError::NoSuchRun`] if it does not exist, [`RunError::Undecodable`] if its recorded result does not have these
-    /// types, and [`RunError::Store`] if the store fails.
+    /// [`RunError::NoSuchRun`] if it does not exist, [`RunError::Undecodable`] if its recorded result does not have
+    /// these types, and [`RunError::Store`] if the store fails.
     ///
     /// # Panics
     /// Panics outside of a tokio runtime.
@@ -107,8 +107,8 @@ impl<S: Dispatch + Clone, T, E, X> RunHandle<S, T, E, X> {
         Ok(RunState::of(&stored))
     }
 
-    /// Requests the cancellation of the run. A queued run is cancelled at once. The body of another run undoes its work
-    /// first: see [`Operate::cancel`](awaitly_core::store::Operate::cancel).
+    /// Requests the cancellation of the run. A queued run is cancelled at once. If the run has begun, its body undoes
+    /// its work first: see [`Operate::cancel`](awaitly_core::store::Operate::cancel).
     ///
     /// # Errors
     /// Returns [`StoreError`] if the store fails.
@@ -116,9 +116,8 @@ impl<S: Dispatch + Clone, T, E, X> RunHandle<S, T, E, X> {
         self.client.store.cancel(&self.run).await
     }
 
-    /// Pauses the run: no worker executes it until it is [resumed](Self::resume). An execution that is in progress
-    /// continues until the run waits or ends. Returns `false` if the run has ended, is paused already, or does not
-    /// exist.
+    /// Pauses the run: no worker claims it until it is [resumed](Self::resume). An execution in progress continues
+    /// until the run waits or ends. Returns `false` if the run has ended, is paused already, or does not exist.
     ///
     /// # Errors
     /// Returns [`StoreError`] if the store fails.
@@ -138,8 +137,8 @@ impl<S: Dispatch + Clone, T, E, X> RunHandle<S, T, E, X> {
         Ok(!self.client.store.pause(vec![self.run.clone()], pausing).await?.is_empty())
     }
 
-    /// Retries a failed or cancelled run: a worker resumes it from the step that it failed on. Returns `false` if the run
-    /// has not ended, has completed, does not exist, or is held.
+    /// Retries a failed or cancelled run: a worker resumes it from the step that it failed on. Returns `false` if the
+    /// run has not ended, has completed or does not exist, or if an owner holds its lease.
     ///
     /// # Errors
     /// Returns [`StoreError`] if the store fails.
@@ -147,8 +146,8 @@ impl<S: Dispatch + Clone, T, E, X> RunHandle<S, T, E, X> {
         retry(&self.client.store, self.run.clone()).await
     }
 
-    /// Sends a message to a mailbox of the run, which [receives](crate::RunExt::receive) it. The message is durable when
-    /// the call returns.
+    /// Prepares a message to a mailbox of the run, and `.await` sends it. The message is then durable, and the run
+    /// [receives](crate::RunExt::receive) it.
     ///
     /// # Errors
     /// The returned future fails with [`SendError`].
@@ -181,8 +180,9 @@ impl<S: Dispatch + Clone, T, E, X> RunHandle<S, T, E, X> {
         found.map(|value| self.decode(name, &value)).transpose()
     }
 
-    /// Returns the items of a stream of the run from the index `from` on, at most 1000. If `follow` is set and there are
-    /// none, waits until there are some or the run has ended. An empty list then means that the stream is complete.
+    /// Returns the items of a stream of the run from the index `from` on, at most 1000. If there are none and `follow`
+    /// is [`Follow::Wait`], waits until the run appends an item or ends. An empty list then means that the stream is
+    /// complete.
     ///
     /// # Errors
     /// Returns [`RunError::NoSuchRun`] if there is no such run, [`RunError::Undecodable`] if an item is not a `V`, and
@@ -225,7 +225,7 @@ impl<S: Dispatch + Clone, T, E, X> RunHandle<S, T, E, X> {
             if let Ok(false) = tokio::time::timeout(pause, wakes.changed()).await {
                 return Err(RunError::Store(StoreError::Closed));
             }
-            // The changes of a busy store must not cause a query each.
+            // A busy store reports many changes. They must not cause one query each.
             tokio::time::sleep(SHORTEST_PAUSE).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
@@ -250,12 +250,12 @@ impl<S: Dispatch + Clone, T, E, X> RunHandle<S, T, E, X> {
     }
 }
 
-/// Whether to wait for the next items of a stream.
+/// Whether a call waits for the next items of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Follow {
-    /// Returns the items that are there.
+    /// Returns the items that exist now.
     Never,
-    /// Waits for items, until the run has ended.
+    /// Waits until there are items, or until the run has ended.
     Wait,
 }
 

@@ -1,4 +1,4 @@
-//! Clients: start runs, and operate existing ones.
+//! Clients, which start runs and operate existing ones.
 
 mod bulk;
 mod doctor;
@@ -28,10 +28,10 @@ use watch::Watch;
 use crate::Contract;
 use crate::schedule::{self, Schedule, ScheduleHandle, ScheduleInfo, Scheduling};
 
-/// Starts runs, and operates existing ones. It executes no run itself: a [`Worker`](crate::Worker) does, in this or in
-/// another process.
+/// Starts runs, and operates existing ones. A client executes no run: a [`Worker`](crate::Worker) does, in this process
+/// or in another one.
 ///
-/// A clone is cheap and shares the queries with which the handles wait for their runs.
+/// A clone is cheap. The handles of all clones wait for their runs with shared queries.
 ///
 /// # Examples
 /// ```
@@ -70,16 +70,17 @@ impl<S: Dispatch + Clone> Client<S> {
     }
 
     /// Prepares the start of a run of `contract` with the id `run` and this input. Set options on the returned value,
-    /// and `.await` it: the run is durable when it returns.
+    /// and `.await` it. When it returns, the run is durable.
     ///
-    /// The run id is the idempotency key. If a run with this id, workflow and input exists already, the call returns its
-    /// handle and starts no run. Other options than before, for example another queue, have no effect then.
+    /// The run id is the idempotency key. If a run with this id, workflow and input exists already, the call returns
+    /// its handle and starts no run. In this case, the options of the call have no effect, for example another queue.
     ///
     /// # Errors
-    /// The returned future fails with [`StartError`]: see there.
+    /// The returned future fails with [`StartError`].
     ///
     /// # Cancel safety
-    /// If the future is dropped, the run may or may not be started. Call it again to find out.
+    /// If the future is dropped, the run may or may not have started. Repeat the call: it returns the existing run or
+    /// starts it.
     pub fn start<I: Serialize, T, E, X>(
         &self,
         contract: Contract<I, T, E, X>,
@@ -89,14 +90,14 @@ impl<S: Dispatch + Clone> Client<S> {
         Starting::new(self.clone(), contract.name(), run.into(), input)
     }
 
-    /// Prepares the start of many runs of `contract`, each with its id and its input. Set options on the returned value,
-    /// and `.await` it. All runs are added in one commit, if the store can do that.
+    /// Prepares the start of many runs of `contract`, each with its id and its input. Set options on the returned
+    /// value, and `.await` it. A store that can do so adds all runs in one commit.
     ///
-    /// The future returns a result for each run, in their order.
+    /// The future returns a result for each run, in the order of `runs`.
     ///
     /// # Errors
-    /// The returned future fails with [`StoreError`] if the store fails. In this case, some of the runs may have been
-    /// started, and it is safe to call it again.
+    /// The returned future fails with [`StoreError`] if the store fails. In this case, some of the runs may have
+    /// started. It is safe to repeat the call.
     ///
     /// # Examples
     /// ```
@@ -136,15 +137,15 @@ impl<S: Dispatch + Clone> Client<S> {
         Ok(RunHandle::new(self.clone(), RunId::new(run)?))
     }
 
-    /// Prepares a schedule, which starts a run of `contract` with this input at each time of its rule. Set options on the
-    /// returned value, and `.await` it. The id of each run is the name of the schedule, `@`, and the time in UTC.
+    /// Prepares a schedule, which starts a run of `contract` with this input at each time of its rule. Set options on
+    /// the returned value, and `.await` it. The id of each run is the name of the schedule, `@`, and the time in UTC.
     ///
-    /// If a schedule with this name exists, its definition is replaced. It stays paused if it is paused, and an equal
-    /// definition changes nothing, so a program can call this each time it starts.
+    /// If a schedule with this name exists, the call replaces its definition. An equal definition changes nothing, and
+    /// a paused schedule stays paused. So a program can make this call each time it starts.
     ///
     /// # Errors
-    /// The returned future fails with [`ScheduleError`](crate::ScheduleError) if the name, the cron expression, the time
-    /// zone or the input is refused, if no time matches the rule, or if the store fails.
+    /// The returned future fails with [`ScheduleError`](crate::ScheduleError) if the name, the rule, the time zone or
+    /// the input is not valid, if no time matches the rule, or if the store fails.
     pub fn schedule<I: Serialize, T, E, X>(
         &self,
         name: impl Into<Arc<str>>,
@@ -161,7 +162,7 @@ impl<S: Dispatch + Clone> Client<S> {
     }
 
     /// Returns the schedules in the order of their names, at most 1000, beginning after the schedule `after`, if it is
-    /// given.
+    /// given. Leaves out a schedule that this version of the library cannot read.
     ///
     /// # Errors
     /// Returns [`StoreError`] if the store fails.
@@ -174,8 +175,8 @@ impl<S: Dispatch + Clone> Client<S> {
         Bulk::new(self.store.clone(), query)
     }
 
-    /// Looks at all runs that have not ended, and names each one that nothing will continue, or that is overdue. The call
-    /// changes nothing. It reads the runs page by page.
+    /// Examines all runs that have not ended, page by page. Names each run that no worker will continue, and each run
+    /// that has been due for more than a minute. The call changes nothing.
     ///
     /// # Errors
     /// Returns [`StoreError`] if the store fails.
@@ -199,8 +200,8 @@ impl<S: Dispatch + Clone> Client<S> {
         doctor::examine(&self.store).await
     }
 
-    /// Sets the settings of a queue, for all workers, from the next claim on. The settings stay until an operator sets
-    /// others, or until the settings in the code of a worker change.
+    /// Sets the settings of a queue for all workers. They apply from the next claim on, until an operator sets others
+    /// or the code of a worker declares others than before.
     ///
     /// # Errors
     /// Returns [`StoreError`] if the store fails.
@@ -208,7 +209,7 @@ impl<S: Dispatch + Clone> Client<S> {
         self.store.configure(vec![queue], Configure::Set).await
     }
 
-    /// Pauses a queue: it accepts runs, and no worker starts any of them. Running runs continue.
+    /// Pauses a queue: clients can still add runs, but no worker claims them. Running runs continue.
     ///
     /// # Errors
     /// Returns [`StoreError`] if the store fails.

@@ -7,15 +7,14 @@ use awaitly_core::journal::{EncodeError, Payload};
 use awaitly_core::store::{Dispatch, Message, RunId, StoreError, Unsent};
 use serde::Serialize;
 
-/// A message that is about to be sent: [`RunHandle::send`](super::RunHandle::send) returns it. Nothing happens until it is
-/// awaited.
+/// A message to a run: [`RunHandle::send`](super::RunHandle::send) returns it, and `.await` sends it.
 #[must_use = "nothing happens until it is awaited"]
 pub struct Sending<S> {
     store: S,
     message: Result<Message, SendError>,
 }
 
-/// The reasons for which a message was not sent.
+/// The reason why a message was not sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
@@ -42,8 +41,8 @@ impl<S: Dispatch + Clone> Sending<S> {
         Self { store, message: payload.map(|payload| Message::new(run, mailbox, payload)) }
     }
 
-    /// Sets an id that makes the message idempotent: a run gets at most one message with an id. A repeated call counts as
-    /// sent while the run has not ended; after that, it fails with [`Unsent::Ended`] like every other message.
+    /// Sets an id that makes the message idempotent: a run gets at most one message with this id. A repeated call
+    /// succeeds while the run has not ended. After that, it fails with [`Unsent::Ended`], like every other message.
     pub fn id(mut self, id: impl Into<Arc<str>>) -> Self {
         self.message = self.message.map(|message| message.id(id));
         self

@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::{Client, RunHandle};
 use crate::contract::Output;
 
-/// A run that is about to be started: [`Client::start`] returns it. Nothing happens until it is awaited.
+/// The start of a run: [`Client::start`] returns it. Nothing happens until it is awaited.
 #[must_use = "nothing happens until it is awaited"]
 pub struct Starting<S, T, E, X> {
     client: Client<S>,
@@ -22,7 +22,7 @@ pub struct Starting<S, T, E, X> {
     output: Output<T, E, X>,
 }
 
-/// Many runs that are about to be started: [`Client::start_many`] returns it. Nothing happens until it is awaited.
+/// The start of many runs: [`Client::start_many`] returns it. Nothing happens until it is awaited.
 #[must_use = "nothing happens until it is awaited"]
 pub struct StartMany<S, T, E, X> {
     client: Client<S>,
@@ -30,7 +30,7 @@ pub struct StartMany<S, T, E, X> {
     output: Output<T, E, X>,
 }
 
-/// The reasons for which a run was not started.
+/// The reason why a run was not started.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StartError {
@@ -84,13 +84,13 @@ fn submit(workflow: &'static str, run: Arc<str>, input: &impl Serialize) -> Resu
     Ok(Submit::new(RunId::new(run)?, workflow).input(Input::of(input)?))
 }
 
-/// Returns the deduplication key in the store. It contains the workflow, because the handle of a run of another one would
-/// have the wrong types.
+/// Returns the deduplication key in the store. It contains the workflow, because the handle of a run of another
+/// workflow would have the wrong types.
 fn scoped(submit: &Submit, key: &str) -> Arc<str> {
     format!("{}/{key}", submit.workflow).into()
 }
 
-/// Writes the options that one run and many runs have in common.
+/// Declares the options of one run and of many runs.
 macro_rules! options {
     ($each:ident) => {
         /// Puts the run into this queue.
@@ -102,8 +102,8 @@ macro_rules! options {
             self.$each(|submit| submit.queue(Arc::clone(&queue)))
         }
 
-        /// Sets the key of the run in its queue: a customer, a tenant, a host. Limits per key and the turns of a fair
-        /// queue refer to it.
+        /// Sets the key of the run in its queue, for example a customer, a tenant or a host. A queue can limit the runs
+        /// of each key. In a fair queue, the keys take turns.
         ///
         /// # Default
         /// None.
@@ -112,8 +112,8 @@ macro_rules! options {
             self.$each(|submit| submit.key(Arc::clone(&key)))
         }
 
-        /// Sets the priority. One point is worth one second of waiting, so a run of the lowest priority starts, too. In a
-        /// fair queue, one point is worth one turn.
+        /// Sets the priority. A larger number starts earlier. One point is worth one second of waiting, so even a run
+        /// of low priority starts at last. In a fair queue, one point is worth one turn.
         ///
         /// # Default
         /// 0.
@@ -138,8 +138,8 @@ macro_rules! options {
             self.$each(|submit| submit.tag(Arc::clone(&tag)))
         }
 
-        /// Starts no second run while a queued run of the workflow and the queue has this key: the handle is the one of that run. A run
-        /// that has begun does not count.
+        /// Sets a deduplication key. If a queued run of the workflow in this queue has the key, the call starts no run,
+        /// and returns the handle of that run. A run that has begun does not count.
         pub fn deduplicate(self, key: impl Into<Arc<str>>) -> Self {
             let key = key.into();
             self.$each(|submit| {
@@ -148,8 +148,9 @@ macro_rules! options {
             })
         }
 
-        /// Starts the run after `delay`. If a queued run of the workflow and the queue has this key, that run gets the new input and
-        /// starts after `delay` instead. So many calls in a short time start one run, with the input of the last call.
+        /// Starts the run after `delay`. If a queued run of the workflow in this queue has the key, the call starts no
+        /// run: that run gets the new input, and starts after `delay`. So many calls in a short time start one run,
+        /// with the input of the last call.
         pub fn debounce(self, key: impl Into<Arc<str>>, delay: Duration) -> Self {
             let key = key.into();
             self.$each(|submit| {
@@ -158,7 +159,7 @@ macro_rules! options {
             })
         }
 
-        /// Never starts the run after `moment`, by the store's clock: it is cancelled instead.
+        /// Cancels the run if no worker has started it by `moment`, by the store's clock.
         pub fn start_by(self, moment: impl Into<Timestamp>) -> Self {
             let moment = moment.into();
             self.$each(|submit| submit.start_by(moment))
@@ -203,9 +204,9 @@ impl<S: Dispatch + Clone, T, E, X> StartMany<S, T, E, X> {
 }
 
 impl<S: Dispatch + Clone, T, E, X> Starting<S, T, E, X> {
-    /// Starts the run within the transaction that is open on `connection`: the run begins to exist when the application
-    /// commits its own writes, and never if it rolls them back. So no order is without its run, and no run without its
-    /// order. On PostgreSQL, the connection is a `sqlx::Transaction` or a `PgConnection`, to the database of the store.
+    /// Starts the run within the transaction that is open on `connection`. If the application commits its own writes,
+    /// the run exists; if it rolls them back, the run never existed. On PostgreSQL, the connection is a
+    /// `sqlx::Transaction` or a `PgConnection`, to the database of the store.
     ///
     /// # Errors
     /// Fails with [`StartError`]. After an error, roll the transaction back.

@@ -4,23 +4,23 @@ use std::sync::Arc;
 use awaitly_core::journal::{Header, Key, Record, Status, Timestamp};
 use awaitly_core::store::StoredRun;
 
-/// The state of a run, with the reason why it has not ended. Its text explains the state to people.
+/// The state of a run, with the reason why it has not ended. Its `Display` text explains the state to people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RunState {
-    /// The phase in which the run is.
+    /// The phase of the run.
     pub phase: Phase,
     /// The workflow.
     pub workflow: Arc<str>,
     /// The queue; empty for the default queue.
     pub queue: Arc<str>,
-    /// Whether the run is paused. A paused run that is executed continues until it waits or ends.
+    /// Whether the run is paused. An execution in progress continues until the run waits or ends.
     pub paused: bool,
-    /// Whether its cancellation was requested.
+    /// Whether a cancellation of the run was requested.
     pub cancel_requested: bool,
-    /// The number of times in a row that the process of the run died without progress.
+    /// The number of times in a row that a process died while it executed the run, without a new record.
     pub crashes: u32,
-    /// The error of a failed run as text.
+    /// The error of a failed run, as text.
     pub error: Option<Box<str>>,
     /// The time at which the run was started.
     pub created: Timestamp,
@@ -28,7 +28,7 @@ pub struct RunState {
     pub recorded: usize,
 }
 
-/// The phase in which a run is.
+/// The phase of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase {
@@ -37,31 +37,31 @@ pub enum Phase {
         /// The earliest start.
         from: Timestamp,
     },
-    /// A worker executes the run, or it was interrupted and is about to be resumed.
+    /// A worker executes the run, or the run was interrupted and a worker will resume it.
     Running {
-        /// The time since which it is running.
+        /// The time since which the run has this status.
         since: Timestamp,
     },
-    /// A step is between two attempts, for longer than a worker keeps a task for it. Or the whole run is between two
-    /// executions, after a failure: see [`Workflow::retry_runs`](awaitly_core::Workflow::retry_runs).
+    /// The run waits in the store for the next attempt of a step. Or the run failed, and waits for its next attempt:
+    /// see [`Workflow::retry_runs`](awaitly_core::Workflow::retry_runs).
     Retrying {
-        /// The step; [`Key::RUN_RETRIES`] for the whole run.
+        /// The step, or [`Key::RUN_RETRIES`] if the run itself is retried.
         step: Key,
         /// The number of failed attempts.
         attempts: u32,
         /// The time of the next attempt.
         until: Timestamp,
     },
-    /// The run waits.
+    /// The run sleeps or waits for an answer.
     Waiting {
         /// The steps that wait for an answer. Empty if the run only sleeps.
         steps: Vec<Key>,
-        /// The time at which it continues without an answer.
+        /// The time at which the run continues without an answer.
         until: Option<Timestamp>,
     },
     /// The run has ended.
     Ended {
-        /// Whether it completed, failed or was cancelled.
+        /// The status: completed, failed or cancelled.
         status: Status,
         /// The time of its end.
         at: Timestamp,

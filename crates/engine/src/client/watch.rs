@@ -1,7 +1,7 @@
 //! The queries with which handles wait for the end of their runs.
 //!
-//! Any number of handles of a client share one task, which asks the store for the headers of all their runs at once. The
-//! task ends when no handle waits any more.
+//! All handles of a client share one task, which asks the store for the headers of all their runs at once. The task
+//! ends when no handle waits any more.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,24 +14,24 @@ use awaitly_core::store::{Dispatch, RunId, StoreError};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// The runs whose end is awaited.
+/// The runs for whose end handles wait.
 #[derive(Debug, Default)]
 pub(super) struct Watch(Mutex<Awaited>);
 
 #[derive(Debug, Default)]
 struct Awaited {
     runs: HashMap<RunId, Vec<Waiter>>,
-    /// Whether the task runs that asks the store.
+    /// Whether the task that asks the store is running.
     is_watched: bool,
 }
 
 type Waiter = oneshot::Sender<Result<Header, RunError>>;
 
-/// The largest number of runs in one query.
+/// The maximum number of runs in one query.
 const MANY: usize = 1000;
 
-/// The shortest and the longest pause between two queries. The store reports the changes of its own process, and those of
-/// others if it can; otherwise the longest pause is the delay of a result.
+/// The shortest and the longest pause between two queries. A store reports the changes of its own process. If it cannot
+/// report the changes of other processes, a result may come late by the longest pause.
 const SHORTEST: Duration = ms(2);
 const LONGEST: Duration = secs(1);
 
@@ -89,7 +89,7 @@ impl Watch {
         waiters.into_iter().for_each(|waiter| drop(waiter.send(answer.clone())));
     }
 
-    /// Returns the runs whose end is awaited. Returns `None` if there are none, and the task must end.
+    /// Returns the runs for whose end handles wait. Returns `None` if no handle waits any more: the task must end then.
     fn awaited(&self) -> Option<Vec<RunId>> {
         let mut awaited = self.lock();
         awaited.runs.retain(|_, waiters| {
@@ -135,7 +135,7 @@ impl Watching {
 }
 
 impl Drop for Watching {
-    /// If the runtime ends before the task, the waiters of other runtimes learn of it.
+    /// If the runtime of the task ends, drops the waiters, so that handles in other runtimes return an error.
     fn drop(&mut self) {
         if !self.is_over {
             *self.watch.lock() = Awaited::default();

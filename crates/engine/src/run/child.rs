@@ -17,24 +17,26 @@ use serde::Serialize;
 use super::{Office, office_of};
 use crate::contract::Output;
 
-/// A step that starts another run, and waits for its end: [`RunExt::child`](super::RunExt::child) returns it. Await it, or
-/// pass it to `step!`.
+/// A step that starts another run, and waits for its end: [`RunExt::child`](super::RunExt::child) returns it. Await it,
+/// or pass it to `step!`.
 ///
 /// # Errors
 /// Awaiting the step returns [`RunError::Waiting`] until the child ends. If the body returns this error, the run waits
 /// without a task, and the end of the child makes it due.
 ///
-/// It returns [`Error::Failed`] with the error of the child if the child failed, [`RunError::Cancelled`] if the child was
-/// cancelled, [`RunError::InputChanged`] or [`RunError::OtherWorkflow`] if the id of the child belongs to another run,
-/// [`RunError::NoWorker`] if no worker executes this run, or one of the errors of recording a step.
+/// It returns [`Error::Failed`] with the error of the child if the child failed, [`RunError::Cancelled`] if the child
+/// was cancelled, [`RunError::InputChanged`] or [`RunError::OtherWorkflow`] if a run with the id of the child exists
+/// and has another input or workflow, [`RunError::NoWorker`] if no worker executes this run, or one of the errors of
+/// recording a step.
 ///
 /// # Cancellation
 /// If this run is cancelled while it waits, it cancels its child, too, unless the child is [detached](Self::detached).
 /// It does not wait until the child has undone its work.
 ///
 /// # Resume
-/// The child is started once. If the run is resumed before the child ends, it waits again; afterwards, it returns the
-/// recorded outcome of the child. If the run failed on this step, a retry of the run retries the child, too.
+/// The run starts the child once. If the run is resumed before the child ends, it waits again. If it is resumed later,
+/// the step returns the recorded outcome of the child. If the run failed on this step, a retry of the run retries the
+/// child, too.
 #[must_use = "it does nothing unless it is awaited: put it into `step!(..)`, or `.await` it"]
 pub struct Child<'r, T, E, X> {
     run: &'r DurableRun,
@@ -49,7 +51,7 @@ pub struct Child<'r, T, E, X> {
     output: Output<T, E, X>,
 }
 
-/// The question under which the run waits, for people who look at it.
+/// The question of the waiting entry, for people who read it.
 #[derive(Serialize)]
 struct Request<'a> {
     child: &'a str,
@@ -77,12 +79,12 @@ impl<'r, T, E, X> Child<'r, T, E, X> {
         }
     }
 
-    /// Sets the run id of the child. If another run or a client has started a run with this id, workflow and input, this
-    /// run waits for that one: it looks every ten seconds whether it has ended.
+    /// Sets the run id of the child. If a client or another run has started a run with this id, workflow and input,
+    /// this run waits for the existing run, and checks every ten seconds whether it has ended.
     ///
     /// # Default
-    /// The id of this run, a slash, and the key of the step. If this run was [restarted](crate::RunExt::restart), `%r` and
-    /// the number of restarts follow its id, so that each round has children of its own.
+    /// The id of this run, a slash, and the key of the step. If this run was [restarted](crate::RunExt::restart), `%r`
+    /// and the number of restarts follow its id, so that a restarted run has new children.
     pub fn id(mut self, run: impl Into<Arc<str>>) -> Self {
         self.id = Some(run.into());
         self
@@ -172,7 +174,7 @@ where
     }
 }
 
-/// The time between two looks at a child whose end may not answer its parent.
+/// The time between two checks of a child that may end without answering this run.
 const LOOK_AGAIN: Duration = secs(10);
 
 /// Starts the child if it was not started yet, and returns its outcome.
@@ -203,9 +205,11 @@ async fn wait(
     outcome
 }
 
-/// Submits the child. Returns an outcome if the child has ended already, or cannot be started. `asked` is the time at which
-/// an earlier execution asked the question. Sets `looks_again` if no answer may come: another run or a client started the
-/// child, so its end does not answer this run; or another process holds the child, so it cannot be retried now.
+/// Submits the child. Returns an outcome if the child has ended already or cannot start. `asked` is the time at which
+/// an earlier execution asked the question.
+///
+/// Sets `looks_again` if the child may not answer. Either a client or another run started the child, so its end does
+/// not answer this run. Or another process holds the child, so this run cannot retry it now.
 async fn start(
     office: &Office,
     submit: Submit,
@@ -219,8 +223,8 @@ async fn start(
             let header = office.header(child.clone()).await?;
             match header.filter(|header| asked.is_some_and(|asked| header.changed >= asked)) {
                 Some(header) => Ok(Some(outcome_of(header))),
-                // The child ended before the question was asked: a retry of the parent has dropped its outcome. The
-                // process that asked the question may have died before it retried the child.
+                // The child ended before this run asked the question, because a retry of this run has dropped the
+                // recorded outcome. The process that asked may have died before it retried the child.
                 None => {
                     let is_retried = office.retry(child).await?;
                     looks_again.store(!is_retried, Ordering::Relaxed);
@@ -228,8 +232,8 @@ async fn start(
                 }
             }
         }
-        // The child may have ended, although its end has not reached the parent: on a store that cannot commit both at
-        // once, or because the child is older than the question.
+        // The child may have ended without answering the parent, either because the store cannot commit the end and the
+        // answer together, or because the child ended before the parent asked the question.
         Ok(Submitted::Exists(_)) => {
             let header = office.header(child).await?;
             let is_ours = header.as_ref().is_none_or(|header| header.parent.as_deref() == parent.as_ref());

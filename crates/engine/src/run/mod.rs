@@ -53,8 +53,8 @@ use crate::{Contract, schedule};
 /// # }
 /// ```
 pub trait RunExt {
-    /// Starts another run, and waits for its end as a step: a child. The child is a run of its own, with its own journal,
-    /// queue and worker; the id of the run and the key of the step form its id.
+    /// Starts another run, its child, and waits for the end of the child, as a step. The child has its own journal,
+    /// queue and worker. Its id consists of the id of this run and the key of the step.
     ///
     /// See [`Child`] for the errors, the cancellation and the behaviour of a resumed run.
     fn child<'r, I: Serialize, T, E, X>(
@@ -64,29 +64,30 @@ pub trait RunExt {
         input: &I,
     ) -> Child<'r, T, E, X>;
 
-    /// Waits for the next message in a mailbox of the run, as a step whose name is the name of the mailbox. Messages come
-    /// in the order in which they were sent, each once.
+    /// Waits for the next message in a mailbox of the run, as a step with the name of the mailbox. The run receives the
+    /// messages of a mailbox in the order in which they were sent, each once.
     ///
     /// See [`Receive`] for the errors and the behaviour of a resumed run.
     fn receive<T: DeserializeOwned>(&self, mailbox: impl Into<Key>) -> Receive<'_, T>;
 
-    /// Publishes a value for clients, in place of the earlier value under this name. It is not a step: a resumed run
-    /// publishes it again.
+    /// Publishes a value for clients. The value replaces the earlier value under this name. The call is not a step: a
+    /// resumed run publishes the value again.
     ///
     /// # Errors
     /// Returns [`RunError::NoWorker`] if no worker executes the run, [`RunError::Unencodable`] if the value has no JSON
-    /// form, and [`RunError::Store`] if the store fails or refuses the value, for example because it is larger than 1 MiB.
+    /// form, and [`RunError::Store`] if the store fails or refuses the value, for example because it is larger than 1
+    /// MiB.
     fn publish<V: Serialize + Sync + ?Sized>(
         &self,
         name: &str,
         value: &V,
     ) -> impl Future<Output = Result<(), RunError>> + Send;
 
-    /// Starts the run again with another input and a fresh journal, under its run id. The body has to return the error
-    /// that this method returns. Use it for endless loops, whose journal would grow forever.
+    /// Starts the run again under its run id, with another input and a fresh journal. The body must return the error
+    /// that this method returns. Use it for an endless loop, because the journal of the loop would grow forever.
     ///
-    /// The mail of the run and its published values stay, and its streams begin anew. A saga around the call does not undo
-    /// its steps.
+    /// The run keeps its messages and its published values. Its streams become empty. A saga around the call does not
+    /// undo its steps.
     ///
     /// # Examples
     /// ```

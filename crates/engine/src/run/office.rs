@@ -7,7 +7,7 @@ use awaitly_core::store::{
 };
 use futures_util::future::BoxFuture;
 
-/// The store of a worker, for the steps of its runs. The steps do not know the type of the store.
+/// The store of a worker, without its type, for the steps of the worker's runs.
 pub(crate) struct Office(Box<dyn Calls>);
 
 /// The calls of the steps.
@@ -103,7 +103,7 @@ impl<S: Dispatch + Clone> Calls for Of<S> {
 }
 
 /// Sets a failed or cancelled run back to running, so that a worker resumes it from the step that it failed on. Returns
-/// `false` if the run is in another state, does not exist, or is held.
+/// `false` if the run has another status or does not exist, or if an owner holds its lease.
 pub(crate) async fn retry<S: Dispatch>(store: &S, run: RunId) -> Result<bool, StoreError> {
     let Some(header) = store.headers(vec![run.clone()]).await?.pop().flatten() else { return Ok(false) };
     if !header.status.has_ended() {

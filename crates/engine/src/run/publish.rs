@@ -24,9 +24,9 @@ pub(super) async fn value<V: Serialize + ?Sized>(
 /// A stream has at most [`Publish::MOST`] items of at most [`Publish::MAX_BYTES`] bytes.
 ///
 /// # Resume
-/// A resumed run appends its first items again, and the store ignores them: the n-th item that an execution appends is the
-/// n-th item of the stream. So create the handle of a stream once, at the beginning of the body, and append in a fixed
-/// order. Do not append from branches that run at once.
+/// The n-th item that an execution appends is the n-th item of the stream. So a resumed run appends its first items
+/// again, and the store ignores them. Therefore create the handle of a stream once, at the beginning of the body, and
+/// append in a fixed order. Do not append from concurrent branches.
 ///
 /// # Examples
 /// ```
@@ -53,7 +53,7 @@ impl<'r> RunStream<'r> {
         Self { run, name, appended: 0 }
     }
 
-    /// Appends an item. It is durable when the call returns.
+    /// Appends an item. The item is durable when the call returns.
     ///
     /// # Errors
     /// Returns [`RunError::NoWorker`] if no worker executes the run, [`RunError::Unencodable`] if the item has no JSON
@@ -61,7 +61,8 @@ impl<'r> RunStream<'r> {
     /// full.
     ///
     /// # Cancel safety
-    /// If the future is dropped, the item may or may not be appended. Do not append another one to this handle then.
+    /// If the future is dropped, the item may or may not be appended. After that, do not append another item with this
+    /// handle.
     pub async fn append<V: Serialize + ?Sized>(&mut self, item: &V) -> Result<(), RunError> {
         let payload = encoded(&self.name, item)?;
         let item = Publish::item(Arc::clone(&self.name), self.appended, payload);

@@ -19,15 +19,16 @@ use super::office_of;
 /// Awaiting the step returns [`RunError::Waiting`] until a message comes. If the body returns this error, the run waits
 /// without a task, and a message makes it due.
 ///
-/// It returns [`RunError::Expired`] if no message comes in [time](Self::within), [`RunError::Undecodable`] if the message
-/// is not a `T`, [`RunError::NoWorker`] if no worker executes the run, or one of the errors of recording a step.
+/// It returns [`RunError::Expired`] if no message comes in [time](Self::within), [`RunError::Undecodable`] if the
+/// message is not a `T`, [`RunError::NoWorker`] if no worker executes the run, or one of the errors of recording a
+/// step.
 ///
 /// # Cancel safety
-/// If the future is dropped, a message may have been received: it is recorded then, and the next execution returns it.
+/// If the future is dropped, the store may have recorded a message already. The next execution then returns it.
 ///
 /// # Resume
-/// One commit takes the message from the mailbox and records it. A resumed run returns the recorded message, and receives
-/// no other under this key.
+/// One commit takes the message from the mailbox and records it. In a resumed run, the step returns the recorded
+/// message, and takes no other message.
 ///
 /// # Examples
 /// ```
@@ -50,7 +51,7 @@ pub struct Receive<'r, T> {
     question: WaitFor<'r, T>,
 }
 
-/// The question under which the run waits, for people who look at it.
+/// The question of the waiting entry, for people who read it.
 #[derive(Serialize)]
 struct Request<'a> {
     mailbox: &'a str,
@@ -62,7 +63,7 @@ impl<'r, T: DeserializeOwned> Receive<'r, T> {
         Self { run, mailbox, question }
     }
 
-    /// Sets the time to wait for a message. It begins when the run finds the mailbox empty.
+    /// Sets the time to wait for a message. The time begins when the run finds the mailbox empty.
     ///
     /// # Default
     /// No limit.

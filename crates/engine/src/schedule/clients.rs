@@ -12,8 +12,7 @@ use super::stored::{Stored, run_id};
 use super::{Schedule, ScheduleError, ScheduleInfo};
 use crate::StartError;
 
-/// A schedule that is about to be stored: [`Client::schedule`](crate::Client::schedule) returns it. Nothing happens until
-/// it is awaited.
+/// The definition of a schedule: [`Client::schedule`](crate::Client::schedule) returns it, and `.await` stores it.
 #[must_use = "nothing happens until it is awaited"]
 pub struct Scheduling<S> {
     store: S,
@@ -61,7 +60,7 @@ impl<S: Dispatch + Clone> Scheduling<S> {
         self.with(|stored| stored.key = Some(key.into()))
     }
 
-    /// Sets the priority of the runs. One point is worth one second of waiting.
+    /// Sets the priority of the runs. One point is worth one second of waiting, or one turn in a fair queue.
     pub fn priority(self, priority: i32) -> Self {
         self.with(|stored| stored.priority = priority)
     }
@@ -88,7 +87,7 @@ impl<S: Dispatch + Clone> IntoFuture for Scheduling<S> {
     }
 }
 
-/// The largest number of runs that [`ScheduleHandle::backfill`] starts.
+/// The maximum number of runs that [`ScheduleHandle::backfill`] starts.
 const MOST_BACKFILLED: usize = 1000;
 
 /// A handle of one schedule. A clone is cheap. Dropping it does not affect the schedule.
@@ -154,8 +153,8 @@ impl<S: Dispatch + Clone> ScheduleHandle<S> {
         .await
     }
 
-    /// Resumes a schedule that is paused, or that stopped because its time zone was unknown. The times that passed in
-    /// between start no runs.
+    /// Resumes a schedule that is paused, or that stopped because its time zone was unknown. Times that have passed in
+    /// the meantime start no runs.
     ///
     /// # Errors
     /// As [`pause`](Self::pause), and [`ScheduleError::UnknownZone`] if the time zone is still unknown.
@@ -170,7 +169,8 @@ impl<S: Dispatch + Clone> ScheduleHandle<S> {
         .await
     }
 
-    /// Starts a run now, beside the rule, and returns its id. Pauses and overlaps do not matter.
+    /// Starts a run now, in addition to the times of the rule, and returns its id. The call works on a paused schedule,
+    /// too, and ignores the overlap.
     ///
     /// # Errors
     /// As [`pause`](Self::pause).
@@ -181,11 +181,12 @@ impl<S: Dispatch + Clone> ScheduleHandle<S> {
         Ok(run_id(&self.name, now)?)
     }
 
-    /// Starts a run for each time of the rule in `range`, at most 1000, and returns their ids. A time whose run exists
-    /// starts no second one. Pauses and overlaps do not matter.
+    /// Starts a run for each time of the rule in `range`, at most 1000, and returns their ids. If the run of a time
+    /// exists already, the call starts no second one. The call works on a paused schedule, too, and ignores the
+    /// overlap.
     ///
     /// # Errors
-    /// As [`pause`](Self::pause).
+    /// As [`pause`](Self::pause), and [`ScheduleError::UnknownZone`] if the time zone is unknown.
     pub async fn backfill(&self, range: Range<Timestamp>) -> Result<Vec<RunId>, ScheduleError> {
         let Found { stored, .. } = self.found().await?;
         let before = Timestamp::from_millis(range.start.as_millis().saturating_sub(1));
@@ -215,7 +216,8 @@ impl<S: Dispatch + Clone> ScheduleHandle<S> {
         }
     }
 
-    /// Stores a definition. An equal one stays unchanged, with its state. One that cannot be read is replaced.
+    /// Stores a definition. An equal stored definition stays, with its state. A stored definition that cannot be read
+    /// is replaced.
     async fn put(&self, mut new: Stored) -> Result<(), ScheduleError> {
         let bytes = self.name.len();
         if !(1..=ScheduleError::MAX_NAME_BYTES).contains(&bytes) {
@@ -263,7 +265,7 @@ impl<S: Dispatch + Clone> ScheduleHandle<S> {
         Ok(Found { version: found.version, due: found.due, stored })
     }
 
-    /// Changes the stored schedule, if it still has this version. Returns whether it did.
+    /// Changes the stored schedule, if it still has this version. Returns whether the schedule changed.
     async fn made(&self, version: Option<u64>, stored: Option<&Stored>) -> Result<bool, ScheduleError> {
         let put = stored.map(|stored| (stored.next.filter(|_| !stored.paused), stored.rule()));
         let change = PutSchedule { name: Arc::clone(&self.name), version, put };
@@ -271,14 +273,14 @@ impl<S: Dispatch + Clone> ScheduleHandle<S> {
     }
 }
 
-/// A schedule of the store that can be read.
+/// A stored schedule with a readable definition.
 struct Found {
     version: u64,
     due: Option<Timestamp>,
     stored: Stored,
 }
 
-/// Returns all schedules after `after`, at most 1000.
+/// Returns the schedules after `after`, at most 1000, without those that cannot be read.
 pub(crate) async fn list<S: Dispatch>(
     store: &S,
     after: Option<Arc<str>>,

@@ -6,7 +6,7 @@ use awaitly_core::store::{Dispatch, PutSchedule, RunId, ScheduleQuery, StoreErro
 use super::plan::{Plan, maybe_started, note_started, plan};
 use super::stored::{Stored, run_id};
 
-/// The largest number of schedules that are read at once.
+/// The maximum number of schedules that a call reads.
 const MANY: usize = 100;
 
 /// The result of a look at the due schedules.
@@ -20,8 +20,8 @@ pub(crate) struct Fired {
 
 /// Starts the runs of the schedules that are due at `now`.
 ///
-/// The runs are submitted before the state of the schedule changes. If the process dies in between, another worker submits
-/// them again, which has no effect.
+/// The worker submits the runs before it changes the state of the schedule. If the process dies in between, another
+/// worker submits them again, which has no effect.
 pub(crate) async fn fire<S: Dispatch>(store: &S, now: Timestamp) -> Result<Fired, StoreError> {
     let due = store.schedules(ScheduleQuery::new().due_at(now).limit(MANY)).await?;
     let more = due.len() == MANY;
@@ -32,8 +32,9 @@ pub(crate) async fn fire<S: Dispatch>(store: &S, now: Timestamp) -> Result<Fired
         let planned = stored
             .and_then(|stored| plan(&due.name, &stored, now, last_runs).ok().map(|plan| (stored, plan)));
         let Some((stored, Plan { start, cancel_last, after, due: again })) = planned else {
-            // A newer version of the library wrote it, or its time zone is gone: an operator has to look at it.
-            tracing::error!(schedule = %due.name, "the schedule cannot be read: it is paused");
+            // A newer version of the library wrote it, or its time zone does not exist here. An operator has to resume
+            // it or replace it.
+            tracing::error!(schedule = %due.name, "the schedule cannot be read: it stops until an operator resumes it or replaces it");
             changes.push(PutSchedule {
                 name: due.name,
                 version: Some(due.version),
@@ -70,8 +71,8 @@ fn runs(name: &Arc<str>, stored: &Stored, times: &[Timestamp]) -> Vec<Submit> {
     times.iter().filter_map(|moment| stored.submit(name, *moment).ok()).collect()
 }
 
-/// Returns for each schedule whether its last run has not ended. Finds the last run of a schedule whose worker died
-/// between the start of the run and the change of the schedule.
+/// Returns for each schedule whether its last run has not ended. Also finds the last run if a worker died after it
+/// started the run and before it changed the schedule.
 async fn last_runs<S: Dispatch>(
     store: &S,
     read: &mut [(Option<Stored>, StoredSchedule)],

@@ -1,7 +1,7 @@
-//! Schedules: start a run at each time of a rule.
+//! Schedules, which start a run at each time of a rule.
 //!
-//! A schedule is a row in the store, not a process. Every worker of the store starts the due runs of all schedules; the id
-//! of each run contains the time, so two workers that do this at once start one run.
+//! A schedule is a row in the store, not a process. Every worker of the store starts the due runs of all schedules. The
+//! id of each run contains its time, so if two workers start a run at once, the store adds it once.
 
 mod clients;
 mod fire;
@@ -24,7 +24,7 @@ use rule::Rule;
 pub use rule::ScheduleError;
 pub use stored::scheduled_for;
 
-/// The rule of a schedule, and its behaviour in special cases.
+/// The rule of a schedule, and its options.
 ///
 /// # Default
 ///
@@ -69,20 +69,21 @@ pub enum Overlap {
     /// The next run does not start. If several times are due, for example after an outage, only the newest one starts a
     /// run.
     Skip,
-    /// The next run starts when the last one has ended. At most one run waits for this; further ones do not start.
+    /// The next run starts when the last one has ended. At most one run waits. Further ones do not start.
     Buffer,
-    /// The last run is cancelled, and the next one starts at once, beside the undo of the last one.
+    /// The worker cancels the last run, and starts the next one at once, while the last one undoes its work.
     Cancel,
 }
 
 impl Schedule {
-    /// Creates a schedule from a cron expression: minute, hour, day of the month, month, day of the week. A sixth field at
-    /// the front is the second. The syntax is the one of the crate `croner`, with lists, ranges, steps, names, `L`, `W` and
-    /// `#`, and nicknames such as `@daily`.
+    /// Creates a schedule from a cron expression: minute, hour, day of the month, month, day of the week. If there are
+    /// six fields, the first one is the second. The crate `croner` defines the syntax, with lists, ranges, steps,
+    /// names, `L`, `W` and `#`, and nicknames such as `@daily`.
     ///
-    /// An expression with fixed hours and minutes fires once per matching local time: at the first moment after a gap if
-    /// the clock skips the time, and once if the clock repeats it. An expression with a wildcard or a step in them, for
-    /// example each quarter of an hour, follows the passing of time: it fires in repeated hours, too.
+    /// An expression with fixed hours and minutes starts one run per matching local time. If the clock skips the time,
+    /// the run starts at the first moment after the gap. If the clock repeats the time, the run starts at the first of
+    /// the two. If the hour or the minute is a wildcard or has a step, the schedule also starts runs in the repeated
+    /// hour.
     ///
     /// [`Client::schedule`](crate::Client::schedule) checks the expression.
     pub fn cron(expression: impl Into<String>) -> Self {
@@ -114,15 +115,15 @@ impl Schedule {
         self
     }
 
-    /// Sets the age up to which a missed time still starts its run, after an outage of all workers. Older times start no
-    /// run. The minimum is ten seconds, because no run starts exactly in time.
+    /// Sets the age up to which a missed time still starts its run, after an outage of all workers. Older times start
+    /// no run. The minimum is ten seconds, because no run starts exactly on time.
     pub fn catch_up(mut self, window: Duration) -> Self {
         self.catch_up = window.max(Duration::from_secs(10));
         self
     }
 
-    /// Delays each run by a time from zero to `jitter`, which depends on the name of the schedule and the time of the run.
-    /// Use it if many schedules have equal times.
+    /// Delays each run by a time from zero to `jitter`, which depends on the name of the schedule and the time of the
+    /// run. Use it if many schedules have equal times.
     pub const fn jitter(mut self, jitter: Duration) -> Self {
         self.jitter = jitter;
         self

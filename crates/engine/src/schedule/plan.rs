@@ -8,10 +8,10 @@ use super::Overlap;
 use super::rule::{Parsed, ScheduleError};
 use super::stored::Stored;
 
-/// The largest number of times in one plan. The rest is due at once.
+/// The maximum number of times in one plan. If there are more, the schedule is due again at once.
 const MANY: usize = 1000;
 
-/// The time after which a buffered run looks again whether the last run has ended.
+/// The time after which a worker checks again whether the last run has ended, if a run waits for that.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 
 /// The next action of a schedule.
@@ -19,7 +19,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(2);
 pub(super) struct Plan {
     /// The times whose runs start now.
     pub(super) start: Vec<Timestamp>,
-    /// Whether the last run is cancelled before that.
+    /// Whether the worker cancels the last run before that.
     pub(super) cancel_last: bool,
     /// The state of the schedule afterwards.
     pub(super) after: Stored,
@@ -52,10 +52,10 @@ pub(super) fn plan(
     Ok(Plan { start, cancel_last, after, due })
 }
 
-/// Returns the due times of which a worker may have started one, if it died before it changed the schedule.
+/// Returns the due times of which an earlier worker may have started one, if it died before it changed the schedule.
 ///
-/// Only an overlap that starts the newest due time matters: by now, another time may be the newest. The others start the
-/// times again that were started, which has no effect.
+/// This matters only for an overlap that starts the newest due time, because another time may be the newest by now.
+/// With another overlap, the next worker starts the earlier worker's times again, which has no effect.
 pub(super) fn maybe_started(name: &str, stored: &Stored, now: Timestamp) -> Vec<Timestamp> {
     match (stored.schedule.overlap, stored.schedule.rule.parsed()) {
         (Overlap::Skip | Overlap::Cancel, Ok(parsed)) => due_times(name, &mut stored.clone(), &parsed, now),
@@ -63,19 +63,20 @@ pub(super) fn maybe_started(name: &str, stored: &Stored, now: Timestamp) -> Vec<
     }
 }
 
-/// Notes that the run for `moment` was started.
+/// Notes that a worker has started the run for `moment`.
 pub(super) fn note_started(stored: &mut Stored, moment: Timestamp) {
     if let Ok(parsed) = stored.schedule.rule.parsed() {
         (stored.last, stored.next) = (Some(moment), parsed.next(moment));
     }
 }
 
-/// Returns the times that are due and not too old, and sets the next one. The age of a time counts from its delayed start.
+/// Returns the times that are due and not too old, and sets the next one. The age of a time counts from its delayed
+/// start.
 fn due_times(name: &str, stored: &mut Stored, parsed: &Parsed, now: Timestamp) -> Vec<Timestamp> {
     let longest = stored.schedule.jitter;
     let oldest = now.before(stored.schedule.catch_up);
     let mut times = Vec::new();
-    // Times that are too old with any delay are passed over at once, however many they are.
+    // Skips all times that are too old with any delay, in one step.
     if stored.next.is_some_and(|next| next.after(longest) < oldest) {
         let before = oldest.before(longest);
         stored.next = parsed.next(Timestamp::from_millis(before.as_millis().saturating_sub(1)));
@@ -93,7 +94,7 @@ fn due_times(name: &str, stored: &mut Stored, parsed: &Parsed, now: Timestamp) -
     times
 }
 
-/// Starts the buffered run or the first due one if the last run has ended, and buffers one that is due.
+/// If the last run has ended, starts the buffered run or the first due one. Buffers the next one that is due.
 fn buffered(stored: &mut Stored, times: &[Timestamp], last_runs: bool) -> Vec<Timestamp> {
     let mut waiting = stored.buffered.into_iter().chain(times.iter().copied());
     let start: Vec<_> = if last_runs { Vec::new() } else { waiting.next().into_iter().collect() };

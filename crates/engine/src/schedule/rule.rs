@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::StartError;
 
-/// The times of a schedule, as they are stored.
+/// The times of a schedule, in the stored form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", untagged)]
 pub(super) enum Rule {
@@ -17,7 +17,7 @@ pub(super) enum Rule {
     Every { every: Duration },
 }
 
-/// The reasons for which a schedule is refused.
+/// The reason why a call about a schedule failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ScheduleError {
@@ -48,12 +48,12 @@ pub enum ScheduleError {
     #[error("there is no schedule with this name: create it first")]
     NoSuchSchedule,
     /// The name is empty, or too long for the ids of its runs.
-    #[error("the name of a schedule has 1 to {} bytes, this one {bytes}", ScheduleError::MAX_NAME_BYTES)]
+    #[error("the name of a schedule must have 1 to {} bytes, but has {bytes}", ScheduleError::MAX_NAME_BYTES)]
     BadName {
         /// The length of the name in bytes.
         bytes: usize,
     },
-    /// The input of the runs is refused.
+    /// The input of the runs or the id of a run is not valid.
     #[error(transparent)]
     Start(#[from] StartError),
     /// The store failed.
@@ -72,7 +72,7 @@ impl From<InvalidRunId> for ScheduleError {
     }
 }
 
-/// A rule whose parts were found valid.
+/// A valid rule.
 pub(super) enum Parsed {
     Cron(Box<Cron>, TimeZone),
     Every(u64),

@@ -27,7 +27,7 @@ pub(super) struct Stored {
     /// The time of the last run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) last: Option<Timestamp>,
-    /// The time of the run that waits until the last one has ended.
+    /// The time of the run that waits for the end of the last run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) buffered: Option<Timestamp>,
 }
@@ -75,7 +75,8 @@ fn text(moment: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(millis).map_or_else(|_| millis.to_string(), |moment| moment.to_string())
 }
 
-/// Returns the time for which a schedule started a run, from the id of the run. Returns `None` if no schedule did.
+/// Returns the time for which a schedule started a run, from the id of the run. Returns `None` if the id does not end
+/// with `@` and a time.
 ///
 /// ```
 /// use awaitly_engine::scheduled_for;

@@ -10,8 +10,8 @@ use super::served::Execution;
 
 /// The executions of a worker, and the runs that were interrupted recently.
 ///
-/// The reason of an interruption may last: the journal of a run may not fit the code any more. Such a run rests before
-/// its next execution, each time for longer.
+/// The reason for an interruption may last, for example if the journal of a run does not fit the code any more. Such a
+/// run rests before its next execution, for a longer time after each interruption.
 #[derive(Default)]
 pub(super) struct Crew {
     executions: JoinSet<Done>,
@@ -33,7 +33,7 @@ struct Interrupted {
 const SHORTEST_REST: Duration = ms(100);
 const LONGEST_REST: Duration = secs(30);
 
-/// The number of runs from which the crew forgets interruptions that are long past.
+/// The number of interrupted runs at which the crew forgets old interruptions.
 const MANY: usize = 1024;
 
 impl Crew {
@@ -72,7 +72,7 @@ impl Crew {
     fn note(&mut self, done: Result<Done, JoinError>) {
         match done {
             Ok(Done { run, was_interrupted: true }) => self.interrupt(run),
-            // Usually, there is none, so this costs no lookup.
+            // Usually, no run was interrupted, so this needs no lookup.
             Ok(Done { run, was_interrupted: false }) if !self.interrupted.is_empty() => {
                 self.interrupted.remove(&run);
             }
@@ -91,7 +91,7 @@ impl Crew {
         (interrupted.times, interrupted.last) = (interrupted.times.saturating_add(1), now);
     }
 
-    /// Interrupts all executions, and waits until they are dropped. Their leases are released then.
+    /// Interrupts all executions, and waits until they are dropped. Each dropped execution releases its lease.
     pub(super) async fn interrupt_all(&mut self) {
         self.executions.shutdown().await;
     }

@@ -3,8 +3,8 @@ use awaitly_core::store::Dispatch;
 use super::work::Work;
 
 impl<S: Dispatch + Clone> Work<'_, S> {
-    /// Waits for the executions for the grace period, and interrupts the others. Returns once the store knows that their
-    /// leases are free.
+    /// Waits for the executions during the grace period, and interrupts those that have not ended. Returns when the
+    /// store has released their leases.
     pub(super) async fn drain(&mut self) {
         let worker = self.worker();
         if !self.crew.is_empty() {
@@ -18,7 +18,7 @@ impl<S: Dispatch + Clone> Work<'_, S> {
             );
             self.crew.interrupt_all().await;
         }
-        // A release does not wait for the store. A call that reads does.
+        // A release returns before the store has carried it out. A read waits for the releases before it.
         drop(worker.store.now().await);
     }
 }

@@ -1,4 +1,4 @@
-//! Workers: execute the due runs of a store.
+//! Workers, which execute the due runs of a store.
 
 mod crew;
 mod drain;
@@ -21,11 +21,11 @@ use crate::Contract;
 use served::Served;
 pub use work::Ticked;
 
-/// Executes the due runs of a store: queued runs, runs whose question was answered or whose sleep is over, and runs whose
-/// process died.
+/// Executes the due runs of a store: queued runs, runs whose question was answered or whose sleep is over, and runs
+/// whose process died.
 ///
-/// Any number of workers, in any number of processes, share a store. Each claims as many runs as it has room for. A
-/// worker keeps no state: the store knows everything, so a worker can stop at any time.
+/// Any number of workers, in any number of processes, share a store. Each claims at most as many runs as it has room
+/// for. All state is in the store, so a worker can stop at any time.
 ///
 /// # Default
 ///
@@ -67,7 +67,7 @@ pub struct Worker<S> {
 /// Settings of all workflows of a worker.
 type Settings = Arc<dyn Fn(Workflow) -> Workflow + Send + Sync>;
 
-/// The time after which a sleeping run of a worker leaves its task and waits in the store.
+/// A run that has to wait for longer than this time leaves its task and waits in the store.
 const PARK_AFTER: Duration = secs(1);
 
 impl<S: Dispatch + Clone> Worker<S> {
@@ -94,11 +94,11 @@ impl<S: Dispatch + Clone> Worker<S> {
     /// Serves the workflow of `contract`: due runs are executed with `body`, which gets a handle and the input of the
     /// run.
     ///
-    /// A run that sleeps, waits for the next attempt of a step, or waits for an answer, for longer than a second, leaves
-    /// its task: it waits in the store.
+    /// A run that sleeps or waits for the next attempt of a step for longer than a second leaves its task, and waits in
+    /// the store. So does a run that waits for an answer.
     ///
-    /// If the input of a run is not an `I` any more, the run fails with [`RunError::Undecodable`]. After a correction of
-    /// the code, retry it.
+    /// If the input of a run is not an `I` any more, the run fails with [`RunError::Undecodable`]. Correct the code,
+    /// and then retry the run.
     ///
     /// # Panics
     /// Panics if the worker already serves a workflow with this name.
@@ -115,7 +115,7 @@ impl<S: Dispatch + Clone> Worker<S> {
     }
 
     /// Serves the workflow of `contract` like [`serve`](Self::serve), with more settings: `configure` gets the
-    /// [`Workflow`], to set its version, migrations, observers, deadline and so on.
+    /// [`Workflow`], and sets its version, migrations, observers or deadline, for example.
     ///
     /// # Panics
     /// Panics if the worker already serves a workflow with this name, or if `configure` returns a workflow with another
@@ -161,8 +161,8 @@ impl<S: Dispatch + Clone> Worker<S> {
         self
     }
 
-    /// Sets the settings of all workflows that the worker serves from now on, for example their observers.
-    /// [`serve_with`](Self::serve_with) can change them for one workflow. A further call replaces the settings.
+    /// Sets the settings of all workflows that later calls of [`serve`](Self::serve) add, for example their observers.
+    /// [`serve_with`](Self::serve_with) can change them for one workflow. A second call replaces the settings.
     ///
     /// # Examples
     /// ```
@@ -188,8 +188,8 @@ impl<S: Dispatch + Clone> Worker<S> {
 
     /// Declares the settings of a queue. The worker stores them when it starts. They apply to all workers of the store.
     ///
-    /// If an operator has [set](crate::Client::set_queue) other settings since, these stay, until the settings in the
-    /// code change.
+    /// If an operator has [set](crate::Client::set_queue) other settings since the last declaration, those settings
+    /// stay until the declaration changes.
     pub fn queue(mut self, queue: Queue) -> Self {
         self.queues.retain(|declared| declared.name != queue.name);
         self.queues.push(queue);
@@ -209,7 +209,7 @@ impl<S: Dispatch + Clone> Worker<S> {
         self
     }
 
-    /// Sets the time that running executions get to end when the worker stops. After it, they are interrupted, and
+    /// Sets the time that a stopping worker waits for its running executions. After that, it interrupts them, and
     /// another worker resumes their runs.
     ///
     /// # Default
@@ -219,8 +219,8 @@ impl<S: Dispatch + Clone> Worker<S> {
         self
     }
 
-    /// Sets the number of times in a row that the process of a run may die without progress. Then, a worker fails the run
-    /// with [`RunError::CrashedRepeatedly`]. A new record of the run counts as progress.
+    /// Sets the number of crashes after which a run fails with [`RunError::CrashedRepeatedly`]. Only crashes in a row
+    /// count: a new record of the run resets the number.
     ///
     /// # Default
     /// 5.
@@ -233,8 +233,8 @@ impl<S: Dispatch + Clone> Worker<S> {
         self
     }
 
-    /// Sets the longest time between two queries of a quiet store. The store reports changes, and each query returns the
-    /// time of the next due run, so this only matters for changes that the store cannot report.
+    /// Sets the longest time between two claims of an idle worker. The store reports changes, and each claim returns
+    /// the time of the next due run, so this only matters for changes that the store cannot report.
     ///
     /// # Default
     /// 10 seconds.

@@ -13,8 +13,8 @@ use super::PARK_AFTER;
 use crate::Contract;
 use crate::run::office;
 
-/// A workflow that a worker serves. The types of its contract are hidden behind a function, so that the code of the worker
-/// is compiled once.
+/// A workflow that a worker serves. A function hides the types of its contract, so that the code of the worker is
+/// compiled once.
 pub(super) struct Served {
     pub(super) version: u32,
     pub(super) lease: Duration,
@@ -23,7 +23,7 @@ pub(super) struct Served {
 
 type Execute = dyn Fn(Held, Timestamp, Duration) -> Execution + Send + Sync;
 
-/// The execution of a claimed run. An error is the reason why it was interrupted.
+/// The execution of a claimed run. An error is the reason for its interruption.
 pub(super) type Execution = Pin<Box<dyn Future<Output = Result<(), RunError>> + Send>>;
 
 impl Served {
@@ -49,7 +49,7 @@ impl Served {
         let (version, lease) = (workflow.code_version(), workflow.lease_time());
         let shared = Arc::new((workflow, body));
         let execute = move |mut held: Held, now, rest| -> Execution {
-            // A run that was begun without an input has the input `null`, which is the JSON form of `()`.
+            // If a run began without an input, its input is `null`, which is the JSON form of `()`.
             held.run.input.get_or_insert_with(|| Payload::from_stored("null"));
             let shared = Arc::clone(&shared);
             Box::pin(async move {

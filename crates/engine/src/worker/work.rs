@@ -24,7 +24,7 @@ const LONGEST_PAUSE: Duration = secs(5);
 pub struct Ticked {
     /// The number of executions that began.
     pub executed: usize,
-    /// Whether the call ended because no run was due any more. Otherwise, its time was over.
+    /// Whether the call ended because no run was due. If `false`, its budget was over.
     pub idle: bool,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct Work<'w, S> {
     schedule: Option<Instant>,
     /// The time before which the worker does not look at schedules, because the last look failed.
     no_schedule_before: Instant,
-    /// The time of a claim that only asks for the time of the next schedule, because the worker has no room for runs.
+    /// The time of a claim that asks only for the next due schedule, because the worker has no room for runs.
     look: Option<Instant>,
     /// The number of claims in a row that failed.
     failures: u32,
@@ -47,30 +47,30 @@ pub(super) struct Work<'w, S> {
     pub(super) is_idle: bool,
 }
 
-/// A look at the schedules in flight.
+/// A call in flight that starts the runs of due schedules.
 type Firing = Pin<Box<dyn Future<Output = Result<Fired, StoreError>> + Send>>;
 
 /// A claim in flight.
 type Claiming = Pin<Box<dyn Future<Output = Result<Claimed, StoreError>> + Send>>;
 
 impl<S: Dispatch + Clone> Worker<S> {
-    /// Executes due runs until `shutdown` is ready, and then stops: the worker claims no more runs, waits for the running
-    /// executions for at most the [grace period](Self::grace), interrupts the others, and releases their leases. Another
-    /// worker resumes them.
+    /// Executes due runs until `shutdown` is ready, and then stops: the worker claims no more runs, waits for the
+    /// running executions for at most the [grace period](Self::grace), interrupts the others, and releases their
+    /// leases. Another worker resumes them.
     ///
     /// Executions run as tasks of the current tokio runtime. If the store fails, the worker logs the failure and tries
     /// again.
     ///
     /// # Errors
-    /// Returns [`StoreError::Closed`] if the store is closed, and any error of the store if it refuses the settings of
-    /// the declared queues.
+    /// Returns [`StoreError::Closed`] if the store is closed, and another [`StoreError`] if the worker cannot store the
+    /// settings of its queues at the beginning.
     ///
     /// # Panics
     /// Panics outside of a tokio runtime.
     ///
     /// # Cancel safety
-    /// Dropping the future stops the worker at once: it interrupts all executions, whose runs become due again. So a
-    /// second signal can stop a worker that drains:
+    /// Dropping the future stops the worker at once: it interrupts all executions, and their runs become due again. So
+    /// a second signal can stop a worker that still waits for its executions:
     ///
     /// ```
     /// # async fn signal() {}
@@ -90,8 +90,8 @@ impl<S: Dispatch + Clone> Worker<S> {
     }
 
     /// Executes due runs until none is due, or until `budget` is over, and then stops as [`run_until`](Self::run_until)
-    /// does. Use it if a platform calls your program at intervals and does not let it run between calls. Overlapping
-    /// calls are safe.
+    /// does. So a call can exceed its budget by the [grace period](Self::grace). Use it if a platform calls your
+    /// program at intervals and does not let it run between calls. Overlapping calls are safe.
     ///
     /// # Errors
     /// As [`run_until`](Self::run_until).
@@ -182,7 +182,8 @@ impl<'w, S: Dispatch + Clone> Work<'w, S> {
                     claiming = None;
                     self.begin(claimed).await?;
                 }
-                // The next claim takes all room that there is by then. The end of a run may make room in its queue, too.
+                // The next claim uses all the room that is free by then. The end of a run may make room in its queue,
+                // too.
                 _ = self.crew.one_ends(), if !self.crew.is_empty() => {
                     self.is_idle = false;
                     if only_due {
@@ -253,7 +254,7 @@ impl<'w, S: Dispatch + Clone> Work<'w, S> {
         };
         self.failures = 0;
         let pause = next.map_or(self.worker.poll_every, |next| at.until(next)).min(self.worker.poll_every);
-        // A claim that left no run behind and found none would find none now, either.
+        // If this claim found no run, an immediate claim would find none, either.
         let shortest = if runs.is_empty() { PAUSE } else { Duration::ZERO };
         self.next = now + pause.max(shortest);
         self.schedule = schedule.map(|schedule| (now + at.until(schedule)).max(self.no_schedule_before));
@@ -276,7 +277,7 @@ impl<'w, S: Dispatch + Clone> Work<'w, S> {
         Ok(())
     }
 
-    /// Fails a run whose processes died too often.
+    /// Fails a run because the processes that executed it died too often.
     async fn fail(&self, held: Held) {
         let (run, crashes) = (held.lease.run(), held.run.header.crashes);
         let error = RunError::CrashedRepeatedly { run: (**run).into(), crashes };
@@ -293,7 +294,7 @@ impl<'w, S: Dispatch + Clone> Work<'w, S> {
     }
 }
 
-/// Waits until a moment; forever if there is none.
+/// Waits until a moment. Waits forever if there is none.
 async fn until(at: Option<Instant>) {
     match at {
         Some(at) => sleep_until(at).await,
@@ -301,7 +302,7 @@ async fn until(at: Option<Instant>) {
     }
 }
 
-/// Waits for a call in flight; forever if there is none.
+/// Waits for a call in flight. Waits forever if there is none.
 async fn in_flight<T>(call: &mut Option<Pin<Box<dyn Future<Output = T> + Send>>>) -> T {
     match call {
         Some(call) => call.await,
