@@ -6,8 +6,8 @@ use crate::journal::Timestamp;
 
 /// The number of runs of a queue that may start now.
 ///
-/// A claim creates it from the settings of the queue and from the leases that are live now, so a limit never depends on
-/// a counter that could drift. The claim then offers it runs in the order of their ranks.
+/// A claim creates the allowance from the settings of the queue and from the leases that are live now, so no counter
+/// can drift. Then it calls [`admit`](Self::admit) for the runs in the order of their ranks.
 ///
 /// ```
 /// use awaitly_core::dispatch::{Allowance, Pace, Queue, Rate};
@@ -22,7 +22,7 @@ use crate::journal::Timestamp;
 /// ```
 #[derive(Debug, Clone)]
 pub struct Allowance {
-    /// The number of runs that may start, as far as the whole queue is concerned.
+    /// The number of runs that may start, if their keys permit it.
     left: u32,
     per_key: Option<u32>,
     running: HashMap<Arc<str>, u32>,
@@ -35,7 +35,7 @@ pub struct Allowance {
 struct Starts {
     /// The number of runs that may start now.
     left: u32,
-    /// The number of runs that may start at once after a rest.
+    /// The number of runs that may start at once if no run has started recently.
     burst: u32,
     /// The time between two starts, in microseconds.
     interval: u64,
@@ -81,7 +81,7 @@ impl Allowance {
         self.left
     }
 
-    /// Returns the number of runs with this key that may start, as far as the key is concerned.
+    /// Returns the number of runs with this key that the limit per key permits to start.
     #[must_use]
     pub fn left_for(&self, key: Option<&str>) -> u32 {
         match (self.per_key, key.filter(|key| !key.is_empty())) {

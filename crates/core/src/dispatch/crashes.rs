@@ -1,9 +1,9 @@
-/// Returns the number of times in a row that the owner of a run died without progress, at the moment when another owner
-/// takes the run.
+/// Returns the number of times in a row that an owner of a run died without progress. A store computes it when another
+/// owner takes the run.
 ///
-/// `before` is the number so far. `lapsed` states whether the last owner's lease expired, instead of being released.
-/// `progressed` states whether that owner recorded an outcome. A worker fails a run whose number is too large, because
-/// its input may kill each process that executes it.
+/// `before` is the number so far. `lapsed` states whether the last owner did not release its lease. `progressed` states
+/// whether that owner recorded an outcome. If the number is too large, a worker fails the run, because its input may
+/// kill each process that executes it.
 ///
 /// ```
 /// use awaitly_core::dispatch::crashes;

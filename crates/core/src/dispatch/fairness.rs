@@ -1,11 +1,11 @@
 use super::Place;
 
-/// The state of a fair queue when runs of one key are submitted.
+/// The state of one key of a fair queue, from which its next runs get their ranks.
 ///
-/// The ranks follow start-time fair queueing (Goyal, Vin and Cheng, 1996) with a cost of one turn per run. The virtual
-/// time of a queue is the rank of the run that started last. The first run of an idle key ranks at the virtual time, and
-/// each further run ranks one turn after the key's previous run. Therefore a key with many runs does not rank its next
-/// run before the first run of another key.
+/// The ranks follow start-time fair queueing (Goyal, Vin and Cheng, 1996), in which each run costs one turn. The
+/// virtual time of a queue is the rank of the run that started last. The first run of a key without queued runs ranks
+/// at the virtual time. Each further run ranks one turn after the previous run of its key. Therefore the first run of a
+/// key does not wait for the many runs of another key.
 ///
 /// ```
 /// use awaitly_core::dispatch::{Fairness, Place};
@@ -24,8 +24,8 @@ pub struct Fairness {
 }
 
 impl Fairness {
-    /// Creates the state of a key. `virtual_time` is the rank of the run of the queue that started last, and `next` is
-    /// the stored value of [`next`](Self::next), if the store has one for the key.
+    /// Creates the state of a key. `virtual_time` is the rank of the run that started last in the queue. `next` is the
+    /// value of [`next`](Self::next) that the store keeps for the key, if there is one.
     #[must_use]
     pub fn new(virtual_time: i64, next: Option<i64>) -> Self {
         Self { next: next.map_or(virtual_time, |next| next.max(virtual_time)) }

@@ -6,9 +6,9 @@
 //! | rule | decides |
 //! | --- | --- |
 //! | [`Place::new`], [`Fairness`] | the rank of a run in its queue |
-//! | [`Allowance`] | how many runs of a queue may start now, and of which keys |
+//! | [`Allowance`] | how many runs of a queue may start now, and with which keys |
 //! | [`Header::due_at`](crate::journal::Header::due_at) | when a run is due |
-//! | [`crashes`] | how often in a row the owner of a run died without progress |
+//! | [`crashes`] | how many times in a row an owner of a run died without progress |
 //!
 //! The functions read no clock and do no I/O. Every store calls them, so all stores dispatch alike.
 //!

@@ -5,8 +5,8 @@ use crate::store::RunId;
 
 /// The step that waits for the end of a child: a run that another run started.
 ///
-/// At the end of the child, the store answers the entry that waits under the key with the outcome of the child. A store
-/// that cannot commit both at once answers later.
+/// When the child ends, the store answers the waiting entry of the step with the outcome of the child. If the store
+/// cannot commit the end and the answer together, it answers later.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Parent {
     /// The run of the step.

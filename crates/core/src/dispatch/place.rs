@@ -27,7 +27,7 @@ pub struct Place {
     /// The key, which groups runs of the queue: a customer, a tenant, a host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Arc<str>>,
-    /// The priority. One point is worth one second of waiting.
+    /// The priority. One point is worth one second of waiting, or one turn in a fair queue.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub priority: i32,
     /// The rank.
@@ -60,7 +60,7 @@ impl Place {
         Self { queue: queue.into(), key, priority, rank, start_by: None, unique: None }
     }
 
-    /// Returns the place of a run that starts again at `now`. It has no deadline and no deduplication key any more.
+    /// Returns the place of a run that restarts at `now`. The place has no deadline and no deduplication key any more.
     #[must_use]
     pub fn again(&self, now: Timestamp) -> Self {
         Self::new(Arc::clone(&self.queue), self.key.clone(), self.priority, now)
@@ -72,7 +72,7 @@ impl Place {
         self.start_by.is_some_and(|by| by < now)
     }
 
-    /// Returns whether the place holds nothing but its rank. A run that no client submitted has such a place.
+    /// Returns whether all fields except the rank have their default. A run that no client submitted has such a place.
     #[must_use]
     pub fn is_default(&self) -> bool {
         *self == Self { rank: self.rank, ..Self::default() }

@@ -37,8 +37,8 @@ pub struct Queue {
 
 /// A number of starts per period.
 ///
-/// No window of one period contains more starts than `runs`. The starts are spread over the period: at most a
-/// twentieth of them, and at least one, happens at once.
+/// No window of one period contains more than `runs` starts. The starts are spread over the period: at most a twentieth
+/// of the runs may start at once, and always at least one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Rate {
@@ -83,7 +83,8 @@ impl Rate {
         (self.runs / 20).max(1)
     }
 
-    /// The time between two starts, in microseconds. A burst and the starts at this interval fit into one period.
+    /// The time between two starts, in microseconds. In one period, a burst and the starts at this interval are at most
+    /// `runs`.
     pub(super) fn interval(self) -> u64 {
         let period = u64::try_from(self.period.as_micros()).unwrap_or(u64::MAX);
         period.div_ceil(u64::from(self.runs - self.burst() + 1)).max(1)
@@ -96,7 +97,7 @@ impl Queue {
         Self { name: name.into(), concurrency: None, per_key: None, rate: None, fair: false }
     }
 
-    /// Sets the number of runs that may be running at a time. A run that waits or is parked is not running.
+    /// Sets the number of runs that may be running at a time. A run that waits in the store is not running.
     ///
     /// # Panics
     /// Panics if `runs` is 0. To stop a queue, pause it.
@@ -116,7 +117,7 @@ impl Queue {
         self
     }
 
-    /// Sets the number of runs that may start per period, by the store's clock. A run that resumes counts as a start.
+    /// Sets the number of runs that may start per period, by the store's clock. A resumed run counts as a start.
     pub const fn rate(mut self, rate: Rate) -> Self {
         self.rate = Some(rate);
         self

@@ -20,7 +20,7 @@ pub struct Claim {
     pub workflows: Vec<Served>,
     /// The maximum number of runs.
     pub limit: usize,
-    /// The owner that asks for the leases. Each claim needs another owner.
+    /// The owner that asks for the leases. Each claim needs a new owner.
     pub owner: Owner,
     /// The time that each lease lasts unless it is renewed.
     pub ttl: Duration,
@@ -79,12 +79,12 @@ pub struct Claimed {
     pub runs: Vec<Held>,
     /// The current time, by the store's clock.
     pub now: Timestamp,
-    /// The time at which another claim may find more runs. It is `now` if the limit of the claim left due runs behind.
-    /// Otherwise, it is the time at which the next run becomes due or a rate permits the next start, or an earlier
-    /// time. `None`: only a change in the store makes another run due, which [`wakes`](crate::store::Operate::wakes)
-    /// reports.
+    /// The time at which another claim may find more runs. If the limit of this claim left due runs behind, it is
+    /// `now`. Otherwise, it is not later than the time at which the next run becomes due or a rate permits the next
+    /// start. `None`: only a change in the store can make another run due, and [`wakes`](crate::store::Operate::wakes)
+    /// reports such a change.
     pub next: Option<Timestamp>,
-    /// The time of the first schedule that is due, or of the next one. `None`: there is none.
+    /// The earliest time at which a schedule is due. It may have passed. `None`: no schedule has a next time.
     pub schedule: Option<Timestamp>,
 }
 

@@ -46,11 +46,11 @@ impl Message {
         self
     }
 
-    /// Decides whether the message may be sent. `status` is the status of the run, if it exists, and `waiting` is the
-    /// number of messages that it has not received yet.
+    /// Checks whether a store may accept the message. `status` is the status of the run, if the run exists, and
+    /// `waiting` is the number of messages that the run has not received yet.
     ///
     /// # Errors
-    /// Returns the reason if it may not be sent.
+    /// Returns [`Unsent`] if the store must refuse the message.
     ///
     /// # Examples
     /// ```

@@ -23,15 +23,14 @@ use super::{Lease, Operate, RunId, StoreError};
 use crate::dispatch::Queue;
 use crate::journal::{Header, Key, Outcome, Payload, Refused};
 
-/// Operations by which clients submit runs, and workers claim them.
+/// The operations of clients and workers: clients submit runs, and workers claim them.
 ///
 /// A submitted run is [queued](crate::journal::Status::Queued) until a worker claims it. A claim also takes runs that
 /// are due for another reason: their owner died, their question was answered, their sleep is over. The rules are pure
 /// functions in [`dispatch`](crate::dispatch).
 ///
-/// No call needs a commit over two runs that takes effect completely or not at all: if a call concerns several runs,
-/// each of them is a commit of its own, although a store may combine them. Therefore a replicated log can implement
-/// this trait, too.
+/// No call needs an atomic commit over two runs. If a call changes several runs, a store may commit the change of each
+/// run separately, or several changes together. Therefore a replicated log can implement this trait, too.
 ///
 /// # Errors
 /// Every call can return the failures of the store itself; see [`StoreError`]. `submit` returns
@@ -40,15 +39,15 @@ use crate::journal::{Header, Key, Outcome, Payload, Refused};
 /// # Cancel safety
 /// If the future is dropped, the call may or may not take effect. A dropped claim releases the leases it took.
 pub trait Dispatch: Operate {
-    /// Adds queued runs, and returns a result for each of them, in their order. If the call returns `Ok`, the added runs
-    /// are durable.
+    /// Adds queued runs, and returns a result for each of them, in their order. If the call returns `Ok`, the added
+    /// runs are durable.
     ///
-    /// The run id is the idempotency key: a run that exists with an equal workflow and input is
-    /// [`Submitted::Exists`], and is [`Refused`] if they differ. If the batch contains an id twice, the second one
-    /// exists.
+    /// The run id is the idempotency key. If the run exists with an equal workflow and input, the result is
+    /// [`Submitted::Exists`]. If they differ, it is [`Refused`]. If the batch contains an id twice, the first run
+    /// exists for the second one.
     ///
-    /// A run with a [deduplication key](Unique) is [`Submitted::Duplicate`] if a queued run of its queue has the key. A
-    /// run id that exists is decided first.
+    /// If a queued run of the queue has the [deduplication key](Unique) of a submitted run, the result is
+    /// [`Submitted::Duplicate`]. The store checks the run id before the deduplication key.
     ///
     /// ```
     /// use awaitly_core::store::{Dispatch, Input, RunId, StoreError, Submit, Submitted};
@@ -68,13 +67,13 @@ pub trait Dispatch: Operate {
     /// Takes the leases of due runs of the served workflows, and returns them with their journals.
     ///
     /// The claim takes at most [`limit`](Claim::limit) runs. It visits the queues in turn, and takes the due runs of
-    /// each queue by rank, as far as the [`Allowance`](crate::dispatch::Allowance) of the queue permits. It takes no run
-    /// of a paused queue. It ends a queued run that is too late to [start](crate::dispatch::Place::start_by) as
-    /// [cancelled](crate::journal::Status::Cancelled), without returning it.
+    /// each queue by rank, if the [`Allowance`](crate::dispatch::Allowance) of the queue admits them. It takes no run
+    /// of a paused queue. If it is too late to [start](crate::dispatch::Place::start_by) a queued run, the claim ends
+    /// the run as [cancelled](crate::journal::Status::Cancelled), and does not return it.
     ///
-    /// A claimed run that was queued is running from now on. A claimed run that waits keeps its status until
+    /// If a claimed run was queued, its status becomes running. If it was waiting, it keeps its status until
     /// [`revive`](super::Store::revive), as after [`open`](super::Store::open). The claim need not survive a loss of
-    /// power: if it is lost, the run is due again, and the token of the lost lease is never used again.
+    /// power: if the store loses it, the run is due again, and no later lease gets the token of the lost one.
     ///
     /// ```
     /// use awaitly_core::store::{Claim, Dispatch, Owner, StoreError};
@@ -107,21 +106,22 @@ pub trait Dispatch: Operate {
         }
     }
 
-    /// Sends messages to runs, and returns a result for each, in their order. If the call returns `Ok`, the sent
-    /// messages are durable.
+    /// Sends messages to runs, and returns a result for each message, in their order. If the call returns `Ok`, the
+    /// sent messages are durable.
     ///
-    /// A run that waits becomes due. A message with an id that the run got before is not sent again, and counts as sent.
+    /// A message makes a waiting run due. If the run already got a message with an equal id, the store ignores the
+    /// message, and its result is `Ok`.
     fn send(
         &self,
         messages: Vec<Message>,
     ) -> impl Future<Output = Result<Vec<Result<(), Unsent>>, StoreError>> + Send;
 
-    /// Takes the oldest message of a mailbox, and records it under `key` as a [value](Outcome::Value), in one commit. If
-    /// an entry waits under the key, the record replaces it. If an outcome is recorded under the key, takes no message,
-    /// and returns that outcome. Returns `None` if the mailbox is empty.
+    /// Takes the oldest message of a mailbox, and records it under `key` as a [value](Outcome::Value), in one commit.
+    /// If an entry waits under the key, the record replaces it. If the key has a recorded outcome, the call takes no
+    /// message, and returns that outcome. Returns `None` if the mailbox is empty.
     ///
-    /// A run that finds an empty mailbox and then [waits](super::Ending::waits_on) for a message becomes due at once if
-    /// a message came in the meantime.
+    /// If a message comes after a run found its mailbox empty and before the run [waits](super::Ending::waits_on), the
+    /// run is due as soon as it waits.
     fn receive(
         &self,
         lease: &Lease,
@@ -147,8 +147,8 @@ pub trait Dispatch: Operate {
         name: Arc<str>,
     ) -> impl Future<Output = Result<Option<Payload>, StoreError>> + Send;
 
-    /// Returns the items of a stream from the index `from` on, at most `limit` and at most 1000. Returns `None` if there
-    /// is no such run. A stream without items is empty.
+    /// Returns the items of a stream from the index `from` on, at most `limit` and at most 1000. Returns `None` if
+    /// there is no such run. A stream without items is empty.
     fn stream(
         &self,
         run: &RunId,
@@ -163,8 +163,8 @@ pub trait Dispatch: Operate {
         query: ScheduleQuery,
     ) -> impl Future<Output = Result<Vec<StoredSchedule>, StoreError>> + Send;
 
-    /// Adds, changes or deletes schedules. Returns for each change whether it was made: it is not made if the stored
-    /// version differs from the version on which it is based.
+    /// Adds, changes or deletes schedules. Returns for each change whether the store made it. The store refuses a
+    /// change if the stored version differs from the version on which the change is based.
     fn put_schedules(
         &self,
         changes: Vec<PutSchedule>,
@@ -177,27 +177,27 @@ pub trait Dispatch: Operate {
         configure: Configure,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Returns the queues that have settings or are paused, in the order of their names. At most 1000 are returned.
+    /// Returns the queues that have settings or are paused, in the order of their names, at most 1000.
     fn queues(&self) -> impl Future<Output = Result<Vec<QueueState>, StoreError>> + Send;
 
-    /// Pauses or resumes queues. A paused queue accepts runs, and none of its runs is claimed. Running runs continue.
+    /// Pauses or resumes queues. A paused queue accepts runs, but claims take none of them. Running runs continue.
     fn pause_queues(
         &self,
         queues: Vec<Arc<str>>,
         pausing: Pausing,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Pauses or resumes runs, and returns the changed ones. A paused run is not due, so no worker claims it. A run that
-    /// is executed continues until it waits or ends. Runs that have ended, that do not exist, or that are in the wanted
-    /// state already are unchanged.
+    /// Pauses or resumes runs, and returns the changed ones. A paused run is not due, so no worker claims it. An
+    /// execution in progress continues until the run waits or ends. The call does not change a run that has ended, that
+    /// does not exist, or that is in the wanted state already.
     fn pause(
         &self,
         runs: Vec<RunId>,
         pausing: Pausing,
     ) -> impl Future<Output = Result<Vec<RunId>, StoreError>> + Send;
 
-    /// Changes the queue, the priority or the start of queued runs, and returns the changed ones. Other runs are
-    /// unchanged. In a fair queue, each changed run ranks behind the runs of its key.
+    /// Changes the queue, the priority or the start of queued runs, and returns the changed ones. The call does not
+    /// change other runs. In a fair queue, each changed run ranks behind the runs of its key.
     fn reschedule(
         &self,
         runs: Vec<RunId>,

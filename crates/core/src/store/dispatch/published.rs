@@ -5,7 +5,7 @@ use crate::journal::Payload;
 
 /// A value that a run publishes for clients to read.
 ///
-/// A published value replaces the earlier value under its name. An item of a stream is appended.
+/// A published value replaces the earlier value under its name. An item of a stream is appended to the stream.
 ///
 /// ```
 /// use awaitly_core::journal::Payload;
@@ -23,8 +23,8 @@ pub struct Publish {
     pub name: Arc<str>,
     /// The index of an item in its stream. `None`: a value. Values and streams have separate names.
     ///
-    /// A stream accepts an item at its end, and ignores an item that it has already. A resumed run publishes its first
-    /// items again, so each item is in the stream once.
+    /// A stream appends the item whose index is its length, and ignores an item with a smaller index. So if a resumed
+    /// run publishes its first items again, each item is still in the stream once.
     pub index: Option<u64>,
     /// The content.
     pub payload: Payload,

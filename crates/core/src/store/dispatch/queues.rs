@@ -9,14 +9,14 @@ use crate::journal::{Header, Timestamp};
 /// The origin of a queue's new settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Configure {
-    /// The settings in the code of a worker. They apply if the queue has no settings yet, or if the code declares other
-    /// settings than before. Otherwise, the settings that an operator has set since then stay.
+    /// The settings in the code of a worker. They apply if they differ from the settings that a worker declared last.
+    /// Otherwise, the settings that an operator has set since then stay.
     Declare,
     /// The settings of an operator. They apply until an operator or a changed declaration sets others.
     Set,
 }
 
-/// Whether to pause or to resume.
+/// Whether a call pauses or resumes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pausing {
     /// Pauses.
@@ -43,7 +43,7 @@ impl QueueState {
     }
 }
 
-/// A change of queued runs. A new change leaves everything as it is.
+/// A change of queued runs. A new `Reschedule` changes nothing.
 ///
 /// ```
 /// use awaitly_core::store::{Dispatch, Reschedule, RunId, Start, StoreError};
@@ -67,12 +67,12 @@ pub struct Reschedule {
 }
 
 impl Reschedule {
-    /// Creates a change that leaves everything as it is.
+    /// Creates a `Reschedule` that changes nothing.
     pub const fn new() -> Self {
         Self { queue: None, priority: None, start: None }
     }
 
-    /// Moves the runs to another queue. Their deduplication keys do not apply there.
+    /// Moves the runs to another queue. They lose their deduplication keys.
     pub fn queue(mut self, queue: impl Into<Arc<str>>) -> Self {
         self.queue = Some(queue.into());
         self
@@ -107,7 +107,7 @@ impl Reschedule {
         let start = self.start.map_or(header.wake.unwrap_or(now), |start| start.moment(now));
         header.wake = Some(start);
         let Place { queue, key, priority, start_by, unique, .. } = header.place.clone();
-        // The other queue may contain a run with the deduplication key.
+        // Another run may have the deduplication key in the other queue.
         let unique = unique.filter(|_| self.queue.as_ref().is_none_or(|other| *other == queue));
         let (queue, priority) = (self.queue.clone().unwrap_or(queue), self.priority.unwrap_or(priority));
         let place = Place::new(queue, key, priority, start);

@@ -2,8 +2,8 @@ use std::sync::Arc;
 
 use crate::journal::{Payload, Timestamp};
 
-/// A schedule, as a store keeps it. The store does not know the rule of the schedule: `awaitly-engine` reads it from the
-/// `rule`, and computes the times.
+/// A schedule, as a store keeps it. The store does not interpret the `rule`: `awaitly-engine` reads it, and computes
+/// the times.
 ///
 /// ```
 /// use awaitly_core::journal::{Payload, Timestamp};
@@ -30,7 +30,7 @@ pub struct StoredSchedule {
 }
 
 impl StoredSchedule {
-    /// Returns whether the next time has come.
+    /// Returns whether the schedule is due at `now`.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.due.is_some_and(|due| due <= now)
@@ -54,7 +54,7 @@ pub struct ScheduleQuery {
     pub name: Option<Arc<str>>,
     /// Only schedules that are due at this time.
     pub due_at: Option<Timestamp>,
-    /// Only schedules after this name.
+    /// Only schedules whose names come after this one.
     pub after: Option<Arc<str>>,
     limit: Option<usize>,
 }

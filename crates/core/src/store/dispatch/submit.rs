@@ -47,13 +47,13 @@ pub struct Submit {
     pub unique: Option<Unique>,
 }
 
-/// A deduplication key, which the queued runs of a queue share at most once. A run that has begun does not count.
+/// A deduplication key. At most one queued run of a queue has the key. A run that has begun does not count.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unique {
     /// The key.
     pub key: Arc<str>,
-    /// If `true`, a submission with the key of a queued run replaces the input and the start of that run. If `false`, it
-    /// changes nothing.
+    /// If a queued run has the key: `true` replaces the input and the start of that run, and `false` leaves it
+    /// unchanged.
     pub replaces: bool,
 }
 
@@ -63,9 +63,9 @@ pub enum Start {
     /// The run may start at once.
     #[default]
     Now,
-    /// The run may start after this time.
+    /// The run may start when this time has passed.
     In(Duration),
-    /// The run may start at this moment.
+    /// The run may start from this moment on.
     At(Timestamp),
 }
 
@@ -84,12 +84,12 @@ impl Start {
 /// The result of a submission.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Submitted {
-    /// The run was added.
+    /// The store added the run.
     Queued,
     /// The run exists already, with an equal workflow and input, and has this status.
     Exists(Status),
-    /// A queued run of the queue has the deduplication key. If the submission [replaces](Unique::replaces), that run has
-    /// the new input and start now.
+    /// Another queued run of the queue has the deduplication key. If the submission [replaces](Unique::replaces), that
+    /// run now has the new input and start.
     Duplicate(RunId),
 }
 
@@ -126,22 +126,22 @@ impl Submit {
         self
     }
 
-    /// Sets a deduplication key: if a queued run of the queue has the key, the submission adds no run, and returns that
-    /// run.
+    /// Sets a deduplication key. If a queued run of the queue has the key, the store adds no run, and returns the id of
+    /// that run.
     pub fn deduplicate(mut self, key: impl Into<Arc<str>>) -> Self {
         self.unique = Some(Unique { key: key.into(), replaces: false });
         self
     }
 
-    /// Sets a deduplication key like [`deduplicate`](Self::deduplicate), but the submission replaces the input and the
-    /// start of the queued run.
+    /// Sets a deduplication key like [`deduplicate`](Self::deduplicate). If a queued run has the key, the store also
+    /// replaces the input and the start of that run.
     pub fn debounce(mut self, key: impl Into<Arc<str>>) -> Self {
         self.unique = Some(Unique { key: key.into(), replaces: true });
         self
     }
 
-    /// Makes the run a child: at its end, the store answers the entry that waits under `key` in `parent` with its
-    /// outcome.
+    /// Makes the run a child. When it ends, the store answers the entry that waits under `key` in `parent` with the
+    /// outcome of the child.
     pub fn child_of(mut self, parent: RunId, key: impl Into<Key>) -> Self {
         self.parent = Some(Parent { run: parent, key: key.into() });
         self
@@ -189,7 +189,7 @@ impl Submit {
         self
     }
 
-    /// Returns the place of the run in a queue that is not fair, if it is submitted at `now`.
+    /// Returns the place of the run if it is submitted at `now` to a queue that is not fair.
     #[must_use]
     pub fn place(&self, now: Timestamp) -> Place {
         let start = self.start.moment(now);
@@ -220,7 +220,7 @@ impl Submit {
         header
     }
 
-    /// Decides about a submission whose run exists already, with the header `stored`.
+    /// Returns the result of the submission if its run exists already, with the header `stored`.
     ///
     /// # Errors
     /// Returns [`Refused::OtherWorkflow`] or [`Refused::InputChanged`] if the run has another workflow or input.

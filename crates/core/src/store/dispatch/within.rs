@@ -4,14 +4,14 @@ use super::{Dispatch, Submit, Submitted};
 use crate::journal::Refused;
 use crate::store::StoreError;
 
-/// A store that adds queued runs within a transaction of the application: the runs begin to exist when the application
-/// commits its own writes, and never if it rolls them back.
+/// A store that adds queued runs within a transaction of the application. If the application commits its own writes,
+/// the runs exist; if it rolls them back, the runs never existed.
 ///
 /// `C` is the connection with the open transaction, to the database that contains the store.
 pub trait SubmitWithin<C: ?Sized>: Dispatch {
     /// Adds queued runs, as [`Dispatch::submit`] does, within the transaction that is open on `connection`.
     ///
-    /// A run id that another open transaction is adding makes the call wait until that transaction ends.
+    /// If another open transaction has added a run with one of the ids, the call waits until that transaction ends.
     ///
     /// # Errors
     /// As [`Dispatch::submit`]. After an error, roll the transaction back.
