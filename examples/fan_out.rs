@@ -1,4 +1,4 @@
-//! Children: a run starts others, each with its own journal, and collects their results.
+//! Children: a run starts other runs, each with its own journal, and collects their results.
 //!
 //! `cargo run --example fan_out`
 
@@ -12,7 +12,7 @@ use awaitly::store::{Operate, RunQuery};
 use awaitly::{DurableRun, RunError, step};
 use futures_util::future::join_all;
 
-/// Counts the words of several pages, and returns their sum.
+/// Counts the words of several pages, and returns the sum.
 const SUM: Contract<Vec<String>, usize, awaitly::Error<RunError>> = Contract::new("sum");
 const COUNT: Contract<String, usize, RunError> = Contract::new("count");
 
@@ -27,7 +27,7 @@ async fn count(run: DurableRun, page: String) -> Result<usize, RunError> {
 }
 
 async fn sum(run: DurableRun, pages: Vec<String>) -> Result<usize, awaitly::Error<RunError>> {
-    // All children are started at once. The run waits in the store until they have ended.
+    // Starts all children at once. The run waits in the store until they have ended.
     let children = pages.iter().map(|page| {
         let child = run.child(COUNT, format!("count {page}"), page).queue("pages");
         child.into_future()
@@ -43,7 +43,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let pages: Vec<String> = (1..=20).map(|number| format!("page-{number}")).collect();
     let words = client.start(SUM, "all pages", &pages).await?;
 
-    // At most four pages are counted at a time, by all workers together.
+    // All workers together count at most four pages at a time.
     let worker = Worker::new(store.clone())
         .serve(SUM, sum)
         .serve(COUNT, count)

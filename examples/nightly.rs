@@ -1,6 +1,7 @@
-//! Schedules: a report at each second, without a process of its own.
+//! Schedules: a worker starts their runs, so they need no process of their own.
 //!
-//! `cargo run --example nightly` shows the next times of a nightly report, and executes a report each second, three times.
+//! `cargo run --example nightly` defines a nightly report and a report for each second. It executes the nightly report
+//! on request, and three other reports.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -37,7 +38,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let often = client.schedule("often", Schedule::every(secs(1)), REPORT, &"Graz".to_owned()).await?;
     nightly.trigger().await?;
 
-    // Stop after the report on request and three others.
+    // Stops after the report on request and three others.
     let (reports, done) = (Arc::new(AtomicU32::new(0)), Arc::new(Notify::new()));
     let finished = Arc::clone(&done);
     let worker = Worker::new(store.clone()).serve(REPORT, move |run, shop| {

@@ -19,7 +19,7 @@ pub(crate) fn router<S: Dispatch + Clone>(client: Client<S>) -> Router {
     Router::new().route("/orders/{id}", order).route("/schedules", get(schedules::<S>)).with_state(client)
 }
 
-/// Starts an order, and waits for its result for a moment. A repeated request starts no second order.
+/// Starts an order, and waits up to two seconds for its result. A repeated request starts no second order.
 async fn place<S: Dispatch + Clone>(
     State(client): State<Client<S>>,
     Path(id): Path<String>,
@@ -49,7 +49,7 @@ async fn show<S: Dispatch + Clone>(State(client): State<Client<S>>, Path(id): Pa
     }
 }
 
-/// Cancels an order. Its saga gives the stock back.
+/// Cancels an order. The saga of the order gives the stock back.
 async fn cancel<S: Dispatch + Clone>(State(client): State<Client<S>>, Path(id): Path<String>) -> Response {
     let Ok(order) = client.find(ORDER, id) else {
         return (StatusCode::BAD_REQUEST, "this is not the id of an order\n".to_owned());

@@ -2,15 +2,15 @@
 //!
 //! ```sh
 //! cargo run --example orders_service                       # keeps its orders in `orders.db`
-//! curl -X PUT localhost:3000/orders/42 -d tea              # places an order, and waits for a moment
+//! curl -X PUT localhost:3000/orders/42 -d tea              # places an order, and waits up to two seconds for it
 //! curl localhost:3000/orders/42                            # shows its state
 //! curl -X DELETE localhost:3000/orders/42                  # cancels it: the worker gives the stock back
 //! curl localhost:3000/schedules                            # shows the report that runs each minute
 //! ```
 //!
-//! Kill the process with `kill -9` in the middle of an order, and start it again: the order continues. SIGTERM and Ctrl-C
-//! stop it in an orderly manner. With `DATABASE_URL=postgres://..`, the orders are in PostgreSQL, in the pool of the
-//! application, and any number of processes share them.
+//! Kill the process with `kill -9` in the middle of an order, and start it again: the order continues. SIGTERM and
+//! Ctrl-C stop the process in an orderly manner. With `DATABASE_URL=postgres://..`, the orders are in PostgreSQL, and
+//! the store uses the connection pool of the application. Any number of processes share the orders.
 
 mod api;
 mod order;
@@ -94,7 +94,8 @@ async fn signalled() {
     }
 }
 
-/// The time that each call of the warehouse takes. `LATENCY_MS` makes orders slow enough to kill them.
+/// Returns the time that each call to the warehouse takes. With a large `LATENCY_MS`, you can kill the process during
+/// an order.
 fn latency() -> Result<Duration> {
     let millis = std::env::var("LATENCY_MS").unwrap_or_else(|_| "50".to_owned());
     Ok(Duration::from_millis(millis.parse().context("LATENCY_MS must be a number")?))

@@ -22,7 +22,7 @@ pub(crate) enum OrderError {
 
 /// The service that holds the stock and takes the money.
 pub(crate) struct Warehouse {
-    /// The time of each call.
+    /// The time that each call takes.
     pub(crate) latency: Duration,
 }
 
@@ -53,7 +53,7 @@ impl Warehouse {
     }
 }
 
-/// Places an order, and gives the stock back if it cannot be completed or is cancelled. Returns the price in cents.
+/// Executes an order, and gives the stock back if the order fails or is cancelled. Returns the price in cents.
 pub(crate) async fn place_order(
     run: &DurableRun,
     warehouse: &Warehouse,
@@ -71,7 +71,7 @@ pub(crate) async fn place_order(
     .await
 }
 
-/// Runs each minute.
+/// Prints a report. The schedule `report` starts it each minute.
 pub(crate) async fn report(run: DurableRun, (): ()) -> Result<(), RunError> {
     if let Some(minute) = run.scheduled_for() {
         println!("report for {} seconds after 1970", minute.as_millis() / 1000);

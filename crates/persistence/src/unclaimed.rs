@@ -3,8 +3,8 @@ use std::sync::Arc;
 
 use awaitly_core::store::Lease;
 
-/// A lease on its way to its caller. If the caller drops its future before the lease arrives, the lease is released,
-/// wherever it is then.
+/// A lease on its way to its caller. If the caller drops its future before the lease arrives, dropping this value
+/// releases the lease.
 #[derive(Debug)]
 pub(crate) struct Unclaimed {
     lease: Lease,

@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{With, effects};
 use crate::ledger::Effect;
 
-/// The result of an order: the notes in the order in which they were received, and the number of its part.
+/// The result of an order: the notes in the order in which the run received them, and the number of its part.
 pub(super) type Receipt = (Vec<u32>, u64);
 
 pub(super) const ORDER: Contract<u64, Receipt, Failure> = Contract::new("order");
@@ -44,7 +44,7 @@ struct World {
 }
 
 impl World {
-    /// Writes an effect into the ledger, as a call to another service would have it.
+    /// Writes an effect into the ledger. It takes the place of a call to another service.
     async fn happen(&self, run: &DurableRun, key: &str) -> Result<u64, Failure> {
         pause().await;
         let effect = Effect { key: run.idempotency_key(key), life: self.life, nonce: fastrand::u64(..) };
@@ -103,14 +103,14 @@ impl With for Work<'_> {
             let world = Arc::clone(&ticks);
             async move { Ok(step!(run, "tick", world.happen(&run, "tick"))) }
         };
-        // If a store cannot detect the death of an owner, the lease lasts until it expires.
+        // Short leases, because some stores cannot detect the death of an owner before the lease expires.
         let worker = Worker::new(store)
             .serve_with(ORDER, |workflow| workflow.lease(ms(600)).park_after(ms(300)), orders)
             .serve_with(PART, |workflow| workflow.lease(ms(600)).park_after(ms(300)), parts)
             .serve_with(TICK, |workflow| workflow.lease(ms(600)), ticks)
             .queue(Queue::new(ORDERS).concurrency(24).per_key(6).rate(Rate::per_second(4000)).fair())
             .concurrency(16)
-            // Kills come faster than progress sometimes.
+            // A run may be killed many times in a row before it records an outcome.
             .max_crashes(1000)
             .grace(secs(20));
         let mut terminate = signal(SignalKind::terminate())?;

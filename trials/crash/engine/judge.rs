@@ -14,7 +14,7 @@ use crate::ledger::Effect;
 /// The observations of the supervisor.
 pub(super) struct Evidence {
     pub(super) orders: Vec<String>,
-    /// The result of each order, if it came in time.
+    /// The result of each order. `None` if it did not come in time, or if the order failed.
     pub(super) results: Vec<Option<Receipt>>,
     pub(super) kills: u32,
     /// The beginning of the test, by the store's clock.
@@ -25,11 +25,11 @@ pub(super) struct Evidence {
 struct Verdict {
     /// Runs without a result, steps without a record, and records without an effect.
     lost: usize,
-    /// Effects that happened again after they were recorded.
+    /// Steps whose record does not belong to their last effect, and keys with two records.
     recorded_twice: usize,
     /// Runs that have not ended.
     stuck: usize,
-    /// Times of the schedule with several runs, or without one.
+    /// Times of the schedule without exactly one run.
     fired_wrong: usize,
     /// Orders that received a note twice, never, or in another order.
     received_wrong: usize,
@@ -113,7 +113,7 @@ async fn judge_run<S: Dispatch>(
         });
         let key = format!("{}/{step}", run.replace('%', "%25").replace('/', "%2F"));
         match (nonce, last.get(key.as_str())) {
-            // A recorded step runs no more, so the record belongs to the last effect.
+            // A recorded step is not executed again, so its record belongs to the last effect.
             (Some(nonce), Some(effect)) => verdict.recorded_twice += usize::from(effect.nonce != nonce),
             _ => verdict.lost += 1,
         }

@@ -1,7 +1,8 @@
-//! Kills workers of the engine: orders with children, mail and a limited queue, and a schedule, on four workers.
+//! Kills workers of the engine. Four workers execute orders with children, mail and a limited queue, and the runs of a
+//! schedule.
 //!
-//! The supervisor is the client: it starts the orders and sends their mail while workers die. At the end, it waits for
-//! all orders, stops the workers with SIGTERM, and compares the store with the ledger.
+//! The supervisor is the client: it starts the orders and sends their messages while workers die. At the end, it waits
+//! for all orders, stops the workers with SIGTERM, and compares the store with the ledger.
 
 mod body;
 mod judge;
@@ -51,14 +52,14 @@ async fn open<T: With>(place: &Place<'_>, task: T) -> Result<T::Output> {
     }
 }
 
-/// Works as one of the workers until SIGTERM.
+/// Executes runs as one of the workers, until SIGTERM.
 #[tokio::main(worker_threads = 2)]
 pub(crate) async fn work(place: &Place<'_>, life: u32) -> Result<ExitCode> {
     open(place, body::Work { folder: place.folder, life }).await?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Kills workers, and judges. Returns whether all promises hold.
+/// Kills workers, and then compares the store with the ledger. Returns whether all promises hold.
 #[tokio::main(worker_threads = 2)]
 pub(crate) async fn supervise(place: &Place<'_>, kills: u32, seed: u64) -> Result<bool> {
     let holds = open(place, supervisor::Supervise { place, kills, seed }).await?;

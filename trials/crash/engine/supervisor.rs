@@ -20,7 +20,7 @@ pub(super) struct Supervise<'a> {
     pub(super) seed: u64,
 }
 
-/// The largest number of orders that have not ended.
+/// The number of recent orders that the supervisor checks. It keeps half as many orders open.
 const OPEN: usize = 200;
 
 /// The time after which an order that has not ended is lost.
@@ -58,7 +58,7 @@ impl With for Supervise<'_> {
         }
         let results = wait_for_orders(&client, &orders).await?;
         client.find_schedule("tick").pause().await?;
-        // The last ticks end, too.
+        // The runs of the last ticks need time to end.
         tokio::time::sleep(secs(3)).await;
         workers.terminate()?;
         let evidence = Evidence { orders, results, kills, begun };
@@ -66,7 +66,8 @@ impl With for Supervise<'_> {
     }
 }
 
-/// Keeps the number of open orders high enough for the workers. Each order gets its mail, before or after it begins.
+/// Keeps the number of open orders high enough for the workers. Sends each order its messages, before or after it
+/// begins.
 async fn start_orders<S: Dispatch + Clone>(client: &Client<S>, orders: &mut Vec<String>) -> Result<()> {
     let recent = orders.iter().rev().take(OPEN);
     let mut open = 0;
@@ -83,7 +84,7 @@ async fn start_orders<S: Dispatch + Clone>(client: &Client<S>, orders: &mut Vec<
             // A client that does not know whether it has sent a message sends it again.
             for _ in 0..2 {
                 match started.send("notes", &note).id(format!("note {note}")).await {
-                    // The order can have received its last note, and ended, before the repetition.
+                    // The order may have received its last note and ended before the supervisor sends the note again.
                     Err(SendError::Unsent(Unsent::Ended { .. })) | Ok(()) => {}
                     Err(error) => return Err(error.into()),
                 }
@@ -97,7 +98,7 @@ async fn start_orders<S: Dispatch + Clone>(client: &Client<S>, orders: &mut Vec<
 async fn wait_for_effect(place: &Place<'_>, before: usize) -> Result<()> {
     let begun = Instant::now();
     while count(&effects(place.folder)) == before {
-        ensure!(begun.elapsed() < PATIENCE, "the workers do nothing for {PATIENCE:?}");
+        ensure!(begun.elapsed() < PATIENCE, "the workers did nothing for {PATIENCE:?}");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     Ok(())
@@ -121,7 +122,7 @@ async fn wait_for_orders<S: Dispatch + Clone>(
     Ok(results)
 }
 
-/// The worker processes, which end with the supervisor.
+/// The worker processes. They end with the supervisor.
 #[derive(Default)]
 struct Workers(Vec<Child>);
 

@@ -19,7 +19,7 @@ use super::{SYNC, ok, run_id, value};
 
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
-/// A workflow and a queue of its own, so that other promises can use the store at the same time.
+/// A case with its own workflow and queue, so that other promises can use the store at the same time.
 pub(super) struct Desk<'a, S> {
     pub(super) store: &'a S,
     pub(super) name: Arc<str>,
@@ -174,7 +174,7 @@ pub(super) async fn claimed_run_is_held_and_running<S: Dispatch>(store: &S) {
     assert!(desk.held(9).await.is_empty());
 }
 
-/// A claim takes only runs of the served workflows, at most as many as its limit, and none that newer code began.
+/// A claim takes only runs of the served workflows, at most as many as its limit, and no run that newer code began.
 pub(super) async fn claim_takes_only_served_workflows<S: Dispatch>(store: &S) {
     let (desk, other) = (Desk::new(store, "served"), Desk::new(store, "other"));
     desk.submit((0..5).map(|number| desk.run(&number.to_string()))).await;
@@ -285,8 +285,8 @@ pub(super) async fn late_run_is_cancelled_instead_of_started<S: Dispatch>(store:
     assert!(header.error.is_some_and(|error| error.contains("in time")));
 }
 
-/// The store counts how often in a row the owner of a run died without a record. A record resets the number, and so does
-/// an owner that stops in an orderly manner.
+/// The store counts how often in a row the owner of a run died without a record. A record resets the number, and so
+/// does an owner that stops in an orderly manner.
 pub(super) async fn crashes_without_progress_are_counted<S: Dispatch>(store: &S) {
     let desk = Desk::new(store, "crashes");
     desk.submit([desk.run("a")]).await;
@@ -328,7 +328,7 @@ pub(super) async fn concurrency_limits_the_running_runs<S: Dispatch>(store: &S) 
     assert_eq!(desk.claimed(9).await, ["4", "5"]);
 }
 
-/// A key with as many running runs as its limit is passed over, and its runs start as the others end.
+/// A claim skips a key with as many running runs as its limit. When one of them ends, the next run of the key starts.
 pub(super) async fn limit_per_key_passes_over_full_keys<S: Dispatch>(store: &S) {
     let desk = Desk::new(store, "per key");
     desk.set(desk.queue().per_key(1)).await;
@@ -373,7 +373,7 @@ pub(super) async fn keys_of_fair_queue_take_turns<S: Dispatch>(store: &S) {
     desk.submit((0..4).map(|number| desk.run(&format!("ann {number}")).key("ann"))).await;
     desk.submit([desk.run("bob 0").key("bob"), desk.run("bob 1").key("bob")]).await;
     assert_eq!(desk.claimed(3).await, ["ann 0", "bob 0", "ann 1"]);
-    // A key that comes later does not catch up on turns that it did not use.
+    // A key does not get more turns later because it had no runs before.
     desk.submit((0..3).map(|number| desk.run(&format!("eve {number}")).key("eve"))).await;
     let rest = desk.claimed(9).await;
     let place =
@@ -399,7 +399,7 @@ pub(super) async fn queues_take_turns<S: Dispatch>(store: &S) {
     assert_eq!(firsts.len(), 2, "claims of one run begin with different queues");
 }
 
-/// A paused queue accepts runs and starts none, and a paused run is not started. Both continue once they are resumed.
+/// Claims take no runs of a paused queue and no paused runs. After a resume, claims take them again.
 pub(super) async fn paused_queue_and_paused_run_start_nothing<S: Dispatch>(store: &S) {
     let desk = Desk::new(store, "paused");
     let queues = || vec![Arc::clone(&desk.name)];
@@ -523,7 +523,7 @@ pub(super) async fn leases_of_dropped_claim_are_given_back<S: Dispatch>(store: &
     }
 }
 
-/// A submission, a resumed queue and a change of its settings wake listeners.
+/// A submission, a resumed queue and a change of its settings wake the listeners.
 pub(super) async fn submission_wakes_listeners<S: Dispatch>(store: &S) {
     let desk = Desk::new(store, "bell");
     let mut wakes = store.wakes();

@@ -140,7 +140,7 @@ pub(super) async fn of_many_messages_at_once_each_is_received_once<S: Dispatch>(
     assert!(numbers.into_iter().eq(0..20));
 }
 
-/// At the end of a child, the entry of its parent is answered with the outcome of the child, and the parent is due.
+/// When a child ends, the store answers the entry of its parent with the outcome of the child, and the parent is due.
 pub(super) async fn child_answers_its_parent<S: Dispatch>(store: &S) {
     let desk = Desk::new(store, "child");
     let parent = desk.running("parent").await;
@@ -157,7 +157,7 @@ pub(super) async fn child_answers_its_parent<S: Dispatch>(store: &S) {
     let held = desk.held(9).await;
     let mut claimed = names(&held);
     claimed.sort();
-    // The child that came too late has made the parent due.
+    // The end of the late child has made the parent due.
     assert!(
         claimed == ["completed", "failed", "nobody waits"] || claimed.contains(&"parent".to_owned()),
         "{claimed:?}"
@@ -223,7 +223,8 @@ pub(super) async fn published_values_are_read_by_others<S: Dispatch>(store: &S) 
     assert_eq!(store.published(&desk.id("a"), "progress".into()).await, Ok(None));
 }
 
-/// A schedule changes only if it is as the caller knows it, and a claim returns the time of the next schedule.
+/// A schedule changes only if it has the version that the caller knows, and a claim returns the time of the next
+/// schedule.
 pub(super) async fn schedules_change_if_they_are_as_known<S: Dispatch>(store: &S) {
     let desk = Desk::new(store, "schedule");
     let name = |suffix: &str| -> Arc<str> { format!("{}-{suffix}", desk.name).into() };

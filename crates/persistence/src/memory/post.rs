@@ -71,7 +71,7 @@ impl Journals {
         Ok(Some(outcome))
     }
 
-    /// Publishes values, or nothing if one of them is refused.
+    /// Publishes values. If one of them is refused, publishes none.
     pub(super) fn publish(&mut self, lease: &Lease, published: Vec<Publish>) -> Result<(), StoreError> {
         let post = self.held(lease)?.post.get_or_insert_default();
         let mut lengths: BTreeMap<&Arc<str>, u64> = BTreeMap::new();

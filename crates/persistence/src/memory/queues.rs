@@ -119,7 +119,7 @@ impl Queues {
     }
 }
 
-/// Removes an item, and its set if it is empty then.
+/// Removes an item. If its set becomes empty, removes the set.
 fn take_out<K: Ord>(sets: &mut BTreeMap<K, Ranked>, key: &K, item: (i64, usize)) {
     if let Some(ranked) = sets.get_mut(key) {
         ranked.remove(&item);
@@ -136,7 +136,7 @@ struct Visit {
     lanes: Vec<(Lane, u32)>,
     /// `None`: the queue has no limits.
     allowance: Option<Allowance>,
-    /// The ready runs that this claim may not take, because a newer version of the code began them.
+    /// The ready runs that this claim must not take, because a newer version of the code began them.
     skipped: Vec<(Lane, (i64, usize))>,
 }
 
@@ -185,8 +185,8 @@ impl Journals {
         Ok(Submitted::Queued)
     }
 
-    /// Returns the queued run with the deduplication key of a submission, if there is one, and gives it the new input and
-    /// start if the submission replaces them.
+    /// Returns the queued run with the deduplication key of a submission, if there is one. If the submission replaces
+    /// the run, gives the run the new input and start.
     fn duplicate(&mut self, submit: &Submit, now: Timestamp) -> Option<RunId> {
         let unique = submit.unique.as_ref()?;
         let key = (Arc::clone(&submit.queue), Arc::clone(&unique.key));
@@ -202,7 +202,7 @@ impl Journals {
         Some(run)
     }
 
-    /// Starts a run again. Its lease is released.
+    /// Restarts a run, and releases its lease.
     pub(super) fn restart(
         &mut self,
         lease: &Lease,
@@ -303,8 +303,8 @@ impl Journals {
         Some(Allowance::new(settings, state.pace, now, running))
     }
 
-    /// Makes the runs ready that were behind a limit of their key and may start now. Only the keys with runs behind the
-    /// limit are looked at: each of them had a live lease recently, so there are few.
+    /// Makes the runs ready that were behind the limit of their key and may start now. Checks only the keys with runs
+    /// behind the limit. Each of these keys had a live lease recently, so there are few.
     fn catch_up(&mut self, queue: &Arc<str>, allowance: Option<&Allowance>, now: Timestamp) {
         let first = (Arc::clone(queue), Arc::default());
         let keys = self.queues.behind.range(first..).take_while(|((of, _), _)| of == queue);
@@ -409,7 +409,8 @@ impl Journals {
 }
 
 impl State {
-    /// Notes the start of a run with this rank. Forgets the keys whose next run would rank at the virtual time anyway.
+    /// Notes the start of a run with this rank. Removes the keys whose next run would get the virtual time as its rank
+    /// without their entry.
     fn start(&mut self, rank: i64) {
         self.virtual_time = self.virtual_time.max(rank);
         if self.next.len() > 1024 && self.next.len() == self.next.capacity() {

@@ -13,13 +13,14 @@ use super::reply::Reply;
 use super::scripts::Script;
 use super::{RedisStore, lasting, nonces};
 
-/// The maximum number of runs in one call, so that the server is not blocked for long.
+/// The maximum number of runs in one call. The limit keeps the call short, because the server executes one call at a
+/// time.
 const MOST: usize = 500;
 
-/// The maximum number of calls in a row that find no run, although they have not looked at all.
+/// The maximum number of calls in a row that find no run, but have not checked all runs.
 const LOOKS: usize = 10_000;
 
-/// The claims and other calls that the server remembers, and whose answers have arrived: it can forget them.
+/// The claims and other calls whose answers have arrived. The server still keeps these answers, and can remove them.
 #[derive(Debug, Default)]
 pub(super) struct Arrived(Mutex<Vec<String>>);
 
@@ -36,15 +37,15 @@ impl Arrived {
 /// A part of a claim, which took at most [`MOST`] runs.
 struct Part {
     claimed: Claimed,
-    /// Whether the call stopped before it had looked at all due runs and all queues.
+    /// Whether the call stopped before it had checked all due runs and all queues.
     unfinished: bool,
-    /// Releases the runs unless they arrive.
+    /// Releases the runs if they do not reach the caller.
     leased: Leased,
     holder: String,
 }
 
 impl RedisStore {
-    /// Claims runs in calls of limited size. If one of several calls fails, the result is what the others found.
+    /// Claims runs in calls of limited size. If a call fails after others have found runs, returns these runs.
     pub(super) async fn claim_all(&self, claim: &Claim) -> Result<Claimed, StoreError> {
         self.released().await?;
         let mut parts: Vec<Part> = Vec::new();

@@ -16,7 +16,8 @@ use super::scripts::Script;
 use super::submit::start_text;
 use crate::limits;
 
-/// The maximum number of runs or queues that one call changes, so that the server is not blocked for long.
+/// The maximum number of runs or queues that one call changes. The limit keeps the call short, because the server
+/// executes one call at a time.
 const MOST: usize = 500;
 
 /// The maximum number of queues in a list.

@@ -13,7 +13,7 @@ use super::reply::{Reply, text};
 use super::scripts::Script;
 use crate::limits;
 
-/// The maximum number of headers that are read at once.
+/// The maximum number of headers that one call reads.
 const MOST: usize = 1000;
 
 impl RedisStore {
@@ -44,7 +44,8 @@ impl RedisStore {
         let mut args = Vec::with_capacity(5 * part.len());
         for Message { run, mailbox, id, payload, .. } in part {
             let id = id.as_deref().map_or_else(|| "-".to_owned(), |id| ["=", id].concat());
-            // A message that is too large is not sent, but the status of its run decides about the answer.
+            // The script does not send a message that is too large. It still returns the status of the run, which
+            // decides the result.
             let is_small = payload.len() <= Message::MAX_BYTES;
             let payload = if is_small { payload.as_str() } else { "" };
             args.extend([(**run).to_owned(), (**mailbox).to_owned(), id]);
@@ -64,8 +65,8 @@ impl RedisStore {
         results.collect()
     }
 
-    /// Makes a call that would not recognise its earlier copy by its effect. The server remembers its answer until the
-    /// store says that it has arrived.
+    /// Makes a call that cannot recognise its earlier copy by its effect. The server keeps the answer until the store
+    /// reports that the answer has arrived.
     pub(super) async fn once(&self, script: Script, args: &[String]) -> Result<String, StoreError> {
         let (mut call, nonce, arrived) = (self.call(script, ""), self.nonce(), self.0.arrived.take());
         call.arg(&nonce).arg(arrived.len()).arg(arrived).arg(args);
@@ -134,7 +135,7 @@ impl RedisStore {
     ) -> Result<Option<StreamPart>, StoreError> {
         let mut ask = redis::pipe();
         let call = ask.add_command(self.call(Script::Stream, run));
-        // No stream is longer, and larger numbers have no exact form in a script.
+        // No stream is longer, and a script cannot represent larger numbers exactly.
         call.arg(&**run).arg(stream).arg(from.min(Publish::MOST)).arg(limit.min(1000));
         let value = self.reader().await?.read(&ask).await?.pop().unwrap_or_default();
         let mut reply = Reply::of(run, value)?;

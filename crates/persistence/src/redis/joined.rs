@@ -1,8 +1,8 @@
 //! Joins the calls of several operations into one call of a script.
 //!
 //! A script for many runs takes a part for each of them: the number of the arguments that follow, the run id, and other
-//! arguments. It returns a list with an answer for each part. Writes of many runs that wait together then cost the server
-//! one call.
+//! arguments. It returns a list with an answer for each part. So the writes of many runs that wait together need one
+//! call.
 
 use redis::{Arg, Cmd, Pipeline, Value};
 

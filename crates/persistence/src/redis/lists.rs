@@ -58,8 +58,8 @@ pub(super) async fn runs(
     Ok(limits::without_places(Page::cut(found, query.page_limit(), |(place, _)| place.clone())))
 }
 
-/// Returns the runs that are due. Those which a claim has noticed are ready or overdue; the others are in the sets of
-/// runs that become due, or whose leases end.
+/// Returns the due runs. If a claim has noticed that a run is due, the run is ready or overdue. Otherwise, the run is
+/// still in the set of runs that become due, or in a set of held runs.
 pub(super) async fn due(link: &Link, names: &Names, query: &DueQuery) -> Result<Vec<Due>, StoreError> {
     let mut sets = vec![(names.overdue(), 0), (names.due(), 0)];
     let mut look = redis::pipe();
@@ -95,8 +95,8 @@ async fn members(link: &Link, ask: &Pipeline) -> Result<Vec<String>, StoreError>
     Ok(members)
 }
 
-/// Returns the runs of a set that are due, the longest overdue first, and as many as the query asks for. The members of
-/// the set are run ids after `prefix` bytes.
+/// Returns the due runs of a set, the longest overdue first, at most as many as the query asks for. Each member of the
+/// set is a run id after `prefix` other bytes.
 async fn due_in(
     link: &Link,
     names: &Names,

@@ -2,8 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The number of releases, and the number of completed ones. A release does not wait, but a later read of its caller
-/// must see it.
+/// The number of releases, and the number of completed releases. A release does not wait for the server, but a later
+/// read of its caller must see its effect.
 #[derive(Debug, Default)]
 pub(super) struct Releases {
     queued: AtomicU64,

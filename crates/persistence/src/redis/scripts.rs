@@ -6,7 +6,7 @@ use redis::Cmd;
 
 use super::names::Names;
 
-/// Declares the scripts: each with the files of functions that it needs, before its own file.
+/// Declares the scripts. Each consists of the files of functions that it needs, and its own file.
 macro_rules! scripts {
     ($($name:ident: $file:literal $($shared:literal)*;)*) => {
         /// A script by its name.
@@ -34,7 +34,8 @@ macro_rules! scripts {
 scripts! {
     Begin: "begin" "common" "places" "journal" "lease";
     Take: "take" "common" "places" "journal" "lease";
-    // Each call creates everything in a script anew, so the most frequent scripts contain only the functions that they need.
+    // Each call defines all functions of its script again. So the most frequent scripts contain only the functions that
+    // they need.
     Append: "append" "lease";
     Replace: "replace" "lease";
     Wait: "wait" "common" "entries" "lease";
@@ -79,8 +80,8 @@ impl Script {
         HASHES.get(self as usize).map_or("", String::as_str)
     }
 
-    /// Returns the call of the script for that run, without its arguments. The empty run stands for many runs: the script
-    /// receives the beginnings of their keys.
+    /// Returns the call of the script for a run, without its arguments. If `run` is empty, the script concerns many
+    /// runs, and receives the beginnings of their keys.
     pub(super) fn call(self, names: &Names, run: &str) -> Cmd {
         let mut call = redis::cmd("EVALSHA");
         call.arg(self.hash());

@@ -50,7 +50,7 @@ fn add_run(call: &mut Cmd, submit: &Submit) {
     };
 }
 
-/// Returns the options in the form that the script reads; none is the empty text.
+/// Returns the options in the form that the script reads. Without options, the text is empty.
 fn options(submit: &Submit) -> String {
     let Submit { key, priority, start, start_by, parent, tags, unique, .. } = submit;
     let is_plain = key.is_none() && *priority == 0 && *start == Start::Now && start_by.is_none();
@@ -81,8 +81,8 @@ pub(super) fn start_text(start: Start) -> String {
     }
 }
 
-/// Reads the answers, one for each run of a part: nothing for an added run, the other run with its deduplication key, or
-/// the facts by which [`Submit::matches`] decides.
+/// Reads the answers, one for each run of a part. For an added run, the answer is nothing. Otherwise, it is the queued
+/// run with the deduplication key, or the fields that [`Submit::matches`] compares.
 fn results(part: &[Submit], mut reply: Reply<'_>) -> Result<Results, StoreError> {
     let mut added: HashMap<&RunId, &Submit> = HashMap::new();
     let mut results = Vec::with_capacity(part.len());
@@ -107,7 +107,7 @@ fn duplicate(mut reply: Reply<'_>) -> Result<RunId, StoreError> {
     RunId::new(reply.text("unique")?).map_err(|_| reply.corrupt("unique"))
 }
 
-/// Reads the facts about a run that exists. If the batch itself has added it, `added` holds the facts.
+/// Reads the fields of an existing run. If this batch has added the run, `added` holds its fields.
 fn stored(submit: &Submit, value: Value, added: Option<&Submit>) -> Result<Header, StoreError> {
     let now = Timestamp::default();
     let mut reply = Reply::of(&submit.run, value)?;

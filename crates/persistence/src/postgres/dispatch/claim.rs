@@ -38,23 +38,24 @@ pub(in crate::postgres) struct Taken<L> {
     pub(in crate::postgres) schedule: Option<Timestamp>,
 }
 
-/// The number of runs that one statement moves into the lists, or looks at.
+/// The maximum number of runs that one statement checks or moves into the lists.
 const MANY: i64 = 5000;
 
-/// The number of claims whose leases one statement looks at.
+/// The maximum number of claims whose leases one statement checks.
 const CLAIMS: i64 = 20;
 
-/// The number of times that a claim repeats a step that left work behind. The next claim continues.
+/// The maximum number of times that a claim repeats a statement that left work behind. The next claim continues the
+/// work.
 const ROUNDS: usize = 16;
 
-/// The time, in milliseconds, after which a claim looks again at rows that another session has locked.
+/// The time, in milliseconds, after which another claim checks the rows that another session has locked.
 pub(super) const SOON: i64 = 20;
 
 /// The number of index entries that a claim reads to find the shares of its lanes.
 const PEEKED: usize = 20_000;
 
-/// Takes due runs. `again` means that an earlier attempt may have taken runs, but its answer was lost. `claims` is the
-/// number of claims before this one; it decides the queue with which the claim begins.
+/// Takes due runs. If `again` is set, an earlier attempt may have taken runs, but its answer was lost. `claims` is the
+/// number of claims before this one. It decides the queue with which the claim begins.
 pub(in crate::postgres) async fn claim(
     connection: &mut PgConnection,
     statements: &Statements,
@@ -76,7 +77,7 @@ pub(in crate::postgres) async fn claim(
         schedule: None,
     };
     match visit.take().await {
-        // The earlier attempt was still on its way when this one looked for its runs.
+        // The earlier attempt took runs after this attempt had searched for them.
         Err(error) if is_duplicate(&error) => {
             let taken = found_again(visit.connection, statements, claiming).await?;
             taken.ok_or(error)
@@ -110,7 +111,7 @@ pub(super) struct Visit<'c> {
     pub(super) statements: &'c Statements,
     pub(super) claiming: &'c Claiming,
     pub(super) claims: usize,
-    /// The time at which the claim looked at the store.
+    /// The time at which the claim read the state of the store.
     pub(super) now: i64,
     pub(super) found: Vec<take::Found>,
     /// The time at which another claim may find more runs.
@@ -214,7 +215,7 @@ impl Visit<'_> {
                 return Ok(());
             }
             take::relist(self, lanes, &shares).await?;
-            // A claim writes one row for its plain queues, so another claim takes the rest.
+            // A claim writes one row for all queues without limits, so another claim takes the rest.
             if taken > 0 {
                 break;
             }
@@ -267,7 +268,7 @@ impl Visit<'_> {
         self.found.extend(found);
     }
 
-    /// Lets another claim follow at this time.
+    /// Lets another claim follow at this time, or earlier.
     pub(super) fn come_back(&mut self, at: i64) {
         self.next = Some(self.next.map_or(at, |next| next.min(at)));
     }

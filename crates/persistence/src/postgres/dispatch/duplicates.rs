@@ -11,8 +11,8 @@ use crate::postgres::rows;
 use crate::postgres::statements::Statements;
 use crate::postgres::text;
 
-/// Returns the queued run with the key of each submission. A submission that replaces it has given it a new input and
-/// start.
+/// Returns the queued run with the key of each submission. If a submission replaces the run, the function gives the run
+/// the new input and start.
 pub(super) async fn find(
     connection: &mut PgConnection,
     statements: &Statements,

@@ -32,7 +32,7 @@ pub(super) async fn headers(
     Ok(runs.iter().map(|run| found.get(run).cloned()).collect())
 }
 
-/// Sends messages. The rows of their runs are locked, so that none of the runs ends meanwhile.
+/// Sends messages. Locks the rows of their runs, so that none of the runs ends in the meantime.
 pub(super) async fn send(
     mut connection: Connection,
     statements: &Statements,
@@ -52,7 +52,7 @@ pub(super) async fn send(
 struct PostOffice<'m> {
     /// The slot, the status and the number of unread messages of each run.
     runs: HashMap<RunId, (i64, Status, usize)>,
-    /// The ids of the messages that runs got before.
+    /// The ids of the earlier messages.
     known: HashSet<(i64, String)>,
     accepted: Vec<(i64, &'m Message)>,
 }
@@ -235,7 +235,7 @@ pub(super) async fn stream(
     Ok(Some(StreamPart { items: items.collect::<Result<_, Error>>()?, ended }))
 }
 
-/// Starts a run again, in the next place of its queue.
+/// Restarts a run, in the next place of its queue.
 pub(in crate::postgres) async fn restart(
     mut connection: Connection,
     statements: &Statements,
@@ -273,7 +273,7 @@ pub(in crate::postgres) async fn restart(
     })
 }
 
-/// Answers the parents of ended children, and returns the number of children whose parents know their end.
+/// Answers the parents of ended children. Returns the number of children that need no further answer.
 pub(in crate::postgres) async fn report(
     connection: &mut PgConnection,
     statements: &Statements,
@@ -284,7 +284,7 @@ pub(in crate::postgres) async fn report(
         key: "-".into(),
     };
     cancelled.parent = Some(Box::new(parent));
-    // The rule of core for a run that ended without an outcome.
+    // For a run that ended without an outcome, core decides the outcome.
     let (_, outcome) = cancelled.report().ok_or(Error::RowNotFound)?;
     let kind = i16::from(outcome.kind().to_number());
     let report = statements.exchange.report.query().bind(kind).bind(text::stored(outcome.payload().as_str()));

@@ -12,7 +12,7 @@ use crate::postgres::rows::moment;
 use crate::postgres::schema::{BEGIN, Failure, in_transaction};
 use crate::postgres::statements::Statements;
 
-/// Adds runs that do not exist. Those of fair queues rank behind the runs of their key.
+/// Adds runs that do not exist. In a fair queue, a run ranks behind the runs of its key.
 pub(super) async fn add(
     connection: &mut PgConnection,
     statements: &Statements,
@@ -45,7 +45,7 @@ pub(super) async fn add_within(
     keys.keep(connection, statements).await
 }
 
-/// The keys of fair queues, whose rows are locked.
+/// The keys of fair queues. Their rows are locked.
 pub(super) struct Keys {
     /// By queue and key, in their stored form.
     fairness: BTreeMap<(String, String), Fairness>,
@@ -53,7 +53,7 @@ pub(super) struct Keys {
 }
 
 impl Keys {
-    /// Locks the rows of those of the given keys whose queues are fair.
+    /// Locks the rows of the given keys, if their queues are fair.
     pub(super) async fn lock(
         connection: &mut PgConnection,
         statements: &Statements,

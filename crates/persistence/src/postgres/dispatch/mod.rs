@@ -1,12 +1,12 @@
 //! Queues: runs that clients submit, and claims of workers.
 //!
 //! A due run has a row in `ready`, in the order in which runs start. Such a row is a *hint*: a claim locks the run, and
-//! takes it only if the run itself shows that it is due and free. Therefore a call that changes a run need not keep the
-//! hints exact, and no call has to lock two tables in an order.
+//! takes it only if the run itself is due and free. Therefore a call that changes a run need not keep the hints exact,
+//! and no call has to lock two tables in a fixed order.
 //!
-//! A claim finds a run that becomes due later through one of two times, which are hints, too: `due_at` of the run, or
-//! `due_at` of the row in `claims` that the last claim of the run left. The second one keeps the index of the first one
-//! out of the life of most runs: neither their claim nor their completion changes an indexed column.
+//! A claim finds a run that becomes due later by one of two times: `due_at` of the run, or `due_at` of the row in
+//! `claims` that the last claim of the run wrote. These times are hints, too. A claimed run needs only the second one.
+//! So for most runs, neither the claim nor the completion changes an indexed column.
 
 mod claim;
 mod duplicates;
@@ -60,8 +60,8 @@ impl Dispatch for PostgresStore {
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
         let patience = self.patience();
         self.0.turns.settled(patience).await?;
-        // The claim gets a unique owner name, so that a claim whose answer was lost can find its leases by that name. The
-        // name is short, because each claimed run must fit beside its old version into a page.
+        // The owner name is unique, so that a claim whose answer was lost can find its leases by the name. It is short,
+        // because each claimed run and its old version must fit into one page.
         let owner = Owner::unique().as_str().to_owned();
         let back = self.back();
         let taken = self

@@ -8,7 +8,7 @@ use crate::postgres::text;
 /// The state of the store before a claim.
 pub(super) struct Probe {
     pub(super) now: i64,
-    /// The earliest time at which a claim must look at a run.
+    /// The earliest time at which a claim must check a run.
     pub(super) due: Option<i64>,
     /// The earliest time at which the leases of a claim may expire.
     pub(super) lapse: Option<i64>,

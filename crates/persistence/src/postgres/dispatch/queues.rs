@@ -30,7 +30,7 @@ pub(super) async fn all(
     Ok(states)
 }
 
-/// Sets the settings of queues. Two executions have one effect.
+/// Sets the settings of queues. A repeated execution has no further effect.
 pub(super) async fn configure(
     mut connection: Connection,
     statements: &Statements,
@@ -38,7 +38,7 @@ pub(super) async fn configure(
     queues: &[Queue],
     configure: Configure,
 ) -> Result<(), Failure> {
-    // One order for all processes, so that two of them do not deadlock.
+    // All processes lock the queues in one order, so that two of them do not deadlock.
     let mut queues: Vec<_> = queues.iter().collect();
     queues.sort_by(|one, next| one.name.cmp(&next.name));
     in_transaction!(connection, transaction => {

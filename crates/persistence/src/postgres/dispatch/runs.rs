@@ -57,7 +57,7 @@ pub(super) async fn reschedule(
         }
         let changed = in_order(runs, found.keys().cloned().collect());
         let mut rows: Vec<RunRow> = changed.iter().filter_map(|run| found.remove(run)).collect();
-        // A copy, because the ranks of fair queues follow from all of them.
+        // Copies all runs, because the ranks in fair queues depend on all of them.
         let places: Vec<Place> = rows.iter_mut().map(|row| change.apply(&mut row.header, row.now)).collect();
         let keys = places.iter().map(|place| key_of(&place.queue, place.key.as_deref()));
         let mut keys = Keys::lock(&mut transaction, statements, keys).await?;

@@ -1,7 +1,7 @@
 //! Takes the runs of a queue that has limits or is fair.
 //!
-//! The claim locks the row of the queue until it commits, so claims of such a queue follow each other. Each counts the
-//! leases that are live at that time.
+//! A claim locks the row of the queue until it commits, so only one claim at a time takes runs of the queue. Each claim
+//! counts the live leases.
 
 use std::sync::Arc;
 
@@ -19,21 +19,22 @@ use crate::postgres::rows::{moment, ttl_millis};
 use crate::postgres::schema::{Failure, in_transaction};
 use crate::postgres::statements::Statements;
 
-/// The commit need not wait for the disk, like that of other claims.
+/// The commit need not wait for the disk, like the commits of other claims.
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; \
      SET LOCAL idle_in_transaction_session_timeout = '3s'; SET LOCAL synchronous_commit = off";
 
-/// The number of times that a claim looks for runs whose key has room, before it leaves the queue to the next claim.
+/// The maximum number of times that a claim searches for runs whose key has room. Then it leaves the queue to the next
+/// claim.
 const ROUNDS: usize = 16;
 
-/// The time, in milliseconds, after which a claim looks again at a queue that is full. The end of a run in another process
-/// makes room, and is not announced.
+/// The time, in milliseconds, after which a claim checks a full queue again. The end of a run in another process makes
+/// room, but does not wake the workers of this process.
 const FULL: i64 = 1000;
 
-/// Runs behind a limit that a claim lists at once if the limit is gone.
+/// The maximum number of runs behind a limit that a claim lists at once if the queue has no limit any more.
 const MANY: u32 = 5000;
 
-/// The rows of taken runs, and the time at which another claim may find more.
+/// The rows of taken runs, and the time at which another claim may find more runs.
 type Rows = (Vec<PgRow>, Option<i64>);
 
 /// A locked queue.
@@ -55,7 +56,7 @@ struct Candidate {
     version: i64,
 }
 
-/// Takes up to `wanted` runs of the queue `name`, as far as its settings permit.
+/// Takes up to `wanted` runs of the queue `name`, if its settings permit them.
 pub(super) async fn take(visit: &mut Visit<'_>, name: &str, part: i16, wanted: usize) -> Result<(), Error> {
     let (workflows, versions) = columns(&visit.claiming.request.workflows);
     let (statements, claiming, claims) = (visit.statements, visit.claiming, visit.claims);
@@ -94,7 +95,7 @@ pub(super) async fn take(visit: &mut Visit<'_>, name: &str, part: i16, wanted: u
             visit.add(take::found(&rows));
             next.into_iter().for_each(|next| visit.come_back(next));
         }
-        // Another claim looks at this queue.
+        // Another claim takes runs of this queue.
         Ok(None) => visit.come_back_soon(),
         // Another session has locked one of its rows.
         Err(Failure::Postgres(error)) if Reason::of(&error) == Reason::Single => visit.come_back_soon(),
@@ -136,7 +137,7 @@ impl Locked {
         Ok(Some(Self { queue, name: name.to_owned(), now, allowance, virtual_time: row.try_get(3)? }))
     }
 
-    /// Lists the runs that were behind the limit of their key and may start now.
+    /// Makes the runs ready that were behind the limit of their key and may start now.
     async fn catch_up(
         &self,
         connection: &mut PgConnection,
@@ -161,7 +162,7 @@ impl Locked {
         Ok(())
     }
 
-    /// Chooses the runs that start, and returns the time at which another claim may find more.
+    /// Chooses the runs that start, and returns the time at which another claim may find more runs.
     async fn choose(
         &mut self,
         connection: &mut PgConnection,
@@ -173,7 +174,7 @@ impl Locked {
         let mut chosen: Vec<Candidate> = Vec::new();
         for _ in 0..ROUNDS {
             let room = (wanted - chosen.len()).min(self.allowance.left() as usize);
-            // Chosen runs stay listed until all are taken.
+            // The chosen runs stay in `ready` until the claim takes them all.
             let depth = room + chosen.len();
             let mut found = self.candidates(connection, statements, lanes, depth).await?;
             found.retain(|found| chosen.iter().all(|chosen| chosen.slot != found.slot));
@@ -235,7 +236,7 @@ impl Locked {
         Ok(found)
     }
 
-    /// Keeps the state of the rate and the virtual time.
+    /// Stores the state of the rate and the virtual time.
     async fn keep(
         &self,
         connection: &mut PgConnection,

@@ -22,8 +22,8 @@ use crate::postgres::text;
 #[derive(Debug)]
 pub(in crate::postgres) struct Submitting {
     pub(in crate::postgres) batch: Vec<Submit>,
-    /// The token of the added runs until their first lease: a negative number, by which a submission whose answer was lost
-    /// recognises the runs that it added.
+    /// A negative number, which is the token of the added runs until their first lease. If the answer of a submission
+    /// is lost, its next attempt recognises the runs that it added by this number.
     pub(in crate::postgres) nonce: i64,
     pub(in crate::postgres) patience: Patience,
     pub(in crate::postgres) fate: Fate<Vec<Result<Submitted, Refused>>>,
@@ -32,10 +32,10 @@ pub(in crate::postgres) struct Submitting {
 /// A run of a submission.
 pub(super) type Run<'s> = (&'s Submit, i64);
 
-/// The number of runs in a statement.
+/// The maximum number of runs in a statement.
 const RUNS: usize = 10_000;
 
-/// The size of the inputs of a statement, in bytes.
+/// The maximum size of the inputs of a statement, in bytes.
 const BYTES: usize = 16 * 1024 * 1024;
 
 /// Returns a negative number that no other submission has.
@@ -122,7 +122,7 @@ async fn add(
     let missing: Vec<_> =
         runs.iter().filter(|(run, _)| !existing.contains_key(&*text::stored(&run.run))).copied().collect();
     if !missing.is_empty() {
-        // Their queues are fair.
+        // The queues of these runs are fair.
         match commit {
             Commit::Each => fair::add(connection, statements, channel, &missing).await?,
             Commit::ByCaller => fair::add_within(connection, statements, channel, &missing).await?,
@@ -149,7 +149,7 @@ async fn add(
 /// A run that exists.
 struct Existing {
     header: Header,
-    /// The submission that added the run, unless a worker has claimed it since.
+    /// The token of the run. It is the nonce of the submission that added the run, until a worker claims the run.
     added_by: Option<i64>,
 }
 

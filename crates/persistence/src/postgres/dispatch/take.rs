@@ -25,8 +25,8 @@ pub(super) struct Found {
 /// The index of the token before the claim.
 const OLD_TOKEN: usize = RUN_ID + 1;
 
-/// Takes runs of the lanes. Returns their number, whether `relist` has work, and whether rows were passed over because
-/// another session has locked them.
+/// Takes runs of the lanes. Returns their number, whether `relist` has work, and whether the statement skipped rows
+/// that another session has locked.
 pub(super) async fn plain(
     visit: &mut Visit<'_>,
     lanes: &[Lane],
@@ -67,7 +67,8 @@ fn statement<'q>(
         .bind(shares)
 }
 
-/// Reads the taken runs. Leaves out a run that cannot be read: its lease expires, and opening it reports the damage.
+/// Reads the taken runs. Leaves out a run that cannot be read. Its lease expires, and a call that opens the run reports
+/// the damage.
 pub(super) fn found(rows: &[PgRow]) -> Vec<Found> {
     let found = rows.iter().filter_map(|row| match one(row) {
         Ok(found) => Some(found),

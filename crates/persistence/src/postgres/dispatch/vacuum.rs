@@ -9,9 +9,9 @@ use tokio::task::JoinHandle;
 /// The number of claimed runs after which the table is vacuumed.
 const MANY: usize = 50_000;
 
-/// Vacuums `ready` while a process claims many runs. The index of this table begins with the entries of claimed runs, and a
-/// claim reads them until they are vacuumed; the server itself looks only once a minute whether a table needs that. If the
-/// store's role does not own the table, the server skips it.
+/// Vacuums `ready` while a process claims many runs. The index of this table begins with the entries of claimed runs,
+/// and each claim reads these entries until a vacuum removes them. The server itself checks only once a minute whether
+/// a table needs a vacuum. If the store's role does not own the table, the server skips the vacuum.
 #[derive(Debug, Default)]
 pub(in crate::postgres) struct Vacuum {
     claimed: usize,
@@ -19,7 +19,7 @@ pub(in crate::postgres) struct Vacuum {
 }
 
 impl Vacuum {
-    /// Counts claimed runs, and vacuums the table in the background once they are many.
+    /// Counts claimed runs. When there are many, vacuums the table in the background.
     pub(in crate::postgres) fn note(
         &mut self,
         claimed: usize,

@@ -13,7 +13,8 @@ use crate::postgres::schema::Failure;
 /// Adds runs on a connection to the database of the store. It needs one statement, and two more if a run id exists. A
 /// submission to a [fair](awaitly_core::dispatch::Queue::fair) queue locks its key until the transaction ends.
 ///
-/// Workers learn of the runs when the transaction commits. Its durability is the one of the application's connection.
+/// When the transaction commits, the store wakes the workers. The settings of the application's connection decide how
+/// durable the commit is.
 impl SubmitWithin<PgConnection> for PostgresStore {
     async fn submit_within(
         &self,
@@ -27,7 +28,7 @@ impl SubmitWithin<PgConnection> for PostgresStore {
     }
 }
 
-/// As on the connection of the transaction.
+/// Calls the implementation for the connection of the transaction.
 impl SubmitWithin<sqlx::Transaction<'_, Postgres>> for PostgresStore {
     async fn submit_within(
         &self,

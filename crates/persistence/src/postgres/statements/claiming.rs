@@ -3,16 +3,15 @@
 use super::rules::{due, may_be_taken, too_late};
 use super::{run_columns, statements};
 
-/// The time of a statement. Its commit does not wait for the disk: if a server that crashes loses it, the runs are due
-/// again, and the tokens are never assigned again.
+/// The time of a statement. The commit of the statement does not wait for the disk. If the server crashes and loses the
+/// commit, the runs are due again, and no later lease gets the lost tokens.
 macro_rules! at {
     () => {
         "at AS MATERIALIZED (SELECT {now} AS now, {token} AS fresh, set_config('synchronous_commit', 'off', true)), "
     };
 }
 
-/// The hints of lanes in their order, as far as the shares go, with their runs. Rows that another session has locked are
-/// passed over.
+/// The first hints of each lane, up to its share, with their runs. Skips rows that another session has locked.
 macro_rules! hints {
     () => {
         concat!(
@@ -38,7 +37,7 @@ macro_rules! hints {
 /// Takes the leases of the rows `$of`, whose columns are those of `hints`, and notes the claim. `$owner` and `$ttl` are
 /// parameters.
 ///
-/// A token is the time of the claim, or larger than the token before it if the server's clock was set back.
+/// The new token is the time of the claim. If the server's clock was set back, it is larger than the old token.
 macro_rules! taken {
     ($of:literal, $owner:literal, $ttl:literal, $part:literal) => {
         concat!(
@@ -77,8 +76,8 @@ pub(super) use {at, taken};
 statements! {
     Claiming {}
 
-    /// Returns the time, the next time at which `promote` and `lapse` have work, and the lanes with due runs: the queues
-    /// of each served workflow that are not paused. The index is skipped through, one step per lane.
+    /// Returns the time, the next time at which `promote` and `lapse` have work, and the lanes with due runs: the
+    /// queues of each served workflow that are not paused. The statement reads one index entry per lane.
     probe: "WITH RECURSIVE at AS MATERIALIZED (SELECT {now} AS now), \
         lanes AS ( \
             SELECT s.workflow, s.version, (SELECT q.queue FROM {schema}.ready q WHERE q.workflow = s.workflow \
@@ -99,7 +98,7 @@ statements! {
         FROM at LEFT JOIN (SELECT f.*, coalesce(s.special, false) AS special FROM found f \
             LEFT JOIN {schema}.queues s ON s.name = f.queue WHERE NOT coalesce(s.paused, false)) o ON true";
 
-    /// Looks at the runs whose time has come: lists those that are due, and sets the next time of the others.
+    /// Checks the runs whose time has come. Adds the due runs to `ready`, and sets the next time of the others.
     promote: concat!(
         "WITH ", at!(),
         "found AS MATERIALIZED (SELECT r.id, r.workflow, r.queue, r.rank, r.version, ", due!(), " AS due \
@@ -113,8 +112,8 @@ statements! {
         SELECT count(*) FROM found"
     );
 
-    /// Looks at the claims whose leases may have expired: lists the runs whose owners died, and forgets a claim whose runs
-    /// have all ended or were released.
+    /// Checks the claims whose leases may have expired. Adds the runs of dead owners to `ready`, and removes a claim if
+    /// all its runs have ended or were released.
     lapse: concat!(
         "WITH ", at!(),
         "found AS MATERIALIZED (SELECT c.owner, c.part, c.runs FROM {schema}.claims c \
@@ -134,7 +133,8 @@ statements! {
         SELECT count(*) FROM found"
     );
 
-    /// Returns the number of runs that a claim takes from each lane: queues in turn, and the lanes of a queue by rank.
+    /// Returns the number of runs that a claim takes from each lane. The claim takes runs from the queues in turn, and
+    /// from the lanes of a queue by rank.
     shares: "WITH lanes AS MATERIALIZED (SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[]) WITH ORDINALITY \
                 AS l(workflow, queue, version, lane)), \
             places AS MATERIALIZED (SELECT queue, row_number() OVER (ORDER BY queue) AS place, count(*) OVER () AS queues \
@@ -147,9 +147,9 @@ statements! {
         SELECT c.lane, count(*) FROM (SELECT t.lane FROM turns t JOIN places p ON p.queue = t.queue \
             ORDER BY t.turn, (p.place + $6) % p.queues LIMIT $5) c GROUP BY c.lane";
 
-    /// Takes the runs of lanes of queues that are not special, and returns them with the token before. The last two columns
-    /// tell whether hints were found that `relist` must look at, and whether rows were passed over because another session
-    /// has locked them.
+    /// Takes the runs of lanes of queues that are not special, and returns them with their old tokens. The last two
+    /// columns show whether `relist` must check some hints, and whether the statement skipped rows that another session
+    /// has locked.
     take: concat!(
         "WITH ", at!(), hints!(), taken!("hints", "$5", "$6", "0"),
         ", used AS (DELETE FROM {schema}.ready \
@@ -163,8 +163,8 @@ statements! {
         FROM at LEFT JOIN taken t ON true"
     );
 
-    /// Ends queued runs that are too late, and corrects hints that lead to runs that are not due. Returns the number of
-    /// removed hints.
+    /// Ends queued runs that are too late to start, and corrects the hints of runs that are not due. Returns the number
+    /// of removed hints.
     relist: concat!(
         "WITH ", at!(), hints!(),
         "ended AS (UPDATE {schema}.runs r SET status = 'cancelled', outcome_kind = NULL, outcome = NULL, error = $5, \
@@ -178,13 +178,13 @@ statements! {
         SELECT count(*) FROM hints h WHERE NOT h.fits"
     );
 
-    /// Returns the runs that a claim with a lost answer took.
+    /// Returns the runs that a claim took whose answer was lost.
     claimed: concat!(
         "SELECT ", run_columns!(), ", {now}, run_id FROM {schema}.runs \
         WHERE id = ANY(ARRAY(SELECT unnest(c.runs) FROM {schema}.claims c WHERE c.owner = $1)) AND owner = $1"
     );
 
-    /// Removes the deleted rows and their index entries, without a lock that stops others.
+    /// Removes the deleted rows and their index entries, without a lock that blocks other sessions.
     vacuum: "VACUUM (SKIP_LOCKED, INDEX_CLEANUP true, TRUNCATE false) {schema}.ready";
 
     /// The records of several runs, each in their order.

@@ -5,8 +5,9 @@ use super::{run_columns, statements};
 statements! {
     Exchange {}
 
-    /// Answers the parents of ended children. A parent whose row another session has locked gets its answer later: the
-    /// child stays due until then. `$1` and `$2` are the outcome of a child that ended without one.
+    /// Answers the parents of ended children. If another session has locked the row of a parent, the parent gets its
+    /// answer later, and the child stays due until then. `$1` and `$2` are the outcome of a child that ended without an
+    /// outcome.
     report: "WITH at AS MATERIALIZED (SELECT {now} AS now), \
         found AS MATERIALIZED (SELECT c.id, c.parent_run, c.parent_key, coalesce(c.outcome_kind, $1::smallint) AS kind, \
             coalesce(c.outcome, $2) AS payload FROM {schema}.runs c \
@@ -56,7 +57,7 @@ statements! {
     take_mail: "DELETE FROM {schema}.mail WHERE run = $1 AND mailbox = $2 AND seq = (SELECT m.seq FROM {schema}.mail m \
         WHERE m.run = $1 AND m.mailbox = $2 ORDER BY m.seq LIMIT 1) RETURNING payload";
 
-    /// Forgets earlier wakes of a running run, which has found its mailbox empty.
+    /// Removes the earlier wake of a running run, because the run has found its mailbox empty.
     no_mail: "UPDATE {schema}.runs SET wake_at = NULL WHERE id = $1 AND status = 'running' AND wake_at IS NOT NULL";
 
     lengths: "SELECT name, max(index) + 1 FROM {schema}.published WHERE run = $1 AND name = ANY($2) AND index >= 0 \

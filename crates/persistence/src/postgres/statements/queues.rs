@@ -17,7 +17,7 @@ statements! {
 
     forget_running: "DELETE FROM {schema}.running WHERE queue = $1";
 
-    /// Counts the runs of a queue that are held now. Each of them is in a claim, or has a time at which a claim looks at it.
+    /// Counts the held runs of a queue. Finds each of them by its claim, or by the time at which a claim must check it.
     adopt_running: "INSERT INTO {schema}.running (queue, run, token) SELECT r.queue, r.id, r.token FROM {schema}.runs r \
         WHERE r.id = ANY(ARRAY(SELECT unnest(c.runs) FROM {schema}.claims c \
             UNION SELECT id FROM {schema}.runs WHERE due_at IS NOT NULL)) \
@@ -26,7 +26,7 @@ statements! {
     pause: "INSERT INTO {schema}.queues (name, paused) SELECT name, $2 FROM unnest($1::text[]) AS o(name) ORDER BY name \
         ON CONFLICT (name) DO UPDATE SET paused = excluded.paused";
 
-    /// Locks the given runs that have not ended and are not in the wanted state.
+    /// Locks the given runs that have not ended and are not yet paused or resumed as requested.
     to_pause: "SELECT id, run_id FROM {schema}.runs WHERE run_id = ANY($1) AND paused <> $2 \
         AND status IN ('queued', 'running', 'waiting') ORDER BY id FOR NO KEY UPDATE";
 

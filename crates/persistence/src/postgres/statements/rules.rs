@@ -1,7 +1,7 @@
-//! The rules of core that a statement restates, because it decides about many rows at once.
+//! Rules of core in SQL, for statements that apply them to many rows at once.
 
-/// The time at which the row `r` would be due if it were not paused. `$until` is the end of the lease, or NULL if the lease
-/// is free.
+/// The time at which the row `r` would be due if it were not paused. `$until` is the end of the lease, or NULL if the
+/// lease is free.
 macro_rules! due_unless_paused {
     ($until:expr) => {
         concat!(
@@ -20,7 +20,7 @@ macro_rules! due_unless_paused {
     };
 }
 
-/// The time at which a claim must look at the row `r`: `Header::due_at`.
+/// The time at which a claim must check the row `r`: `Header::due_at`.
 macro_rules! due {
     ($($until:expr)?) => {
         concat!(
@@ -31,7 +31,7 @@ macro_rules! due {
     };
 }
 
-/// The list in which the row `r` is found if it gets this status and is not queued or running.
+/// The list that contains the row `r` if the row gets this status and is not queued or running.
 macro_rules! listed {
     ($status:literal) => {
         concat!(
@@ -44,14 +44,14 @@ macro_rules! listed {
     };
 }
 
-/// Whether the queued row `r` can no longer start at `$now`: `Place::is_too_late`.
+/// Whether it is too late at `$now` to start the queued row `r`: `Place::is_too_late`.
 macro_rules! too_late {
     ($now:literal) => {
         concat!("(r.status = 'queued' AND r.start_by IS NOT NULL AND r.start_by < ", $now, ")")
     };
 }
 
-/// Whether a claim at `$now` may take the row `r`, to which the hint `q` leads.
+/// Whether a claim at `$now` may take the row `r`, whose hint is `q`.
 macro_rules! may_be_taken {
     ($now:literal) => {
         concat!(

@@ -1,5 +1,5 @@
-//! The statements of claims for queues that have limits or are fair. They run in a transaction that has locked the row of
-//! the queue.
+//! The statements of claims for queues that have limits or are fair. They run in a transaction that has locked the row
+//! of the queue.
 
 use super::claiming::{at, taken};
 use super::rules::{due, may_be_taken, too_late};
@@ -12,21 +12,21 @@ statements! {
     lock: "SELECT {now}, settings, arrival, virtual_time FROM {schema}.queues \
         WHERE name = $1 AND special AND NOT paused FOR UPDATE SKIP LOCKED";
 
-    /// Counts the live leases by key, and forgets those that have ended.
+    /// Counts the live leases by key, and removes the rows of ended leases.
     count: "WITH found AS MATERIALIZED (SELECT g.ctid AS place, r.id IS NOT NULL AS held, r.lease_until > {now} AS lives, \
                 coalesce(r.queue_key, '') AS key FROM {schema}.running g LEFT JOIN {schema}.runs r \
                 ON r.id = g.run AND r.token = g.token AND r.owner IS NOT NULL WHERE g.queue = $1), \
             gone AS (DELETE FROM {schema}.running WHERE ctid = ANY(ARRAY(SELECT f.place FROM found f WHERE NOT f.held))) \
         SELECT f.key, count(*) FROM found f WHERE f.lives GROUP BY f.key";
 
-    /// Returns the keys with runs behind the limit, one step of the index per key.
+    /// Returns the keys with runs behind the limit. The statement reads one index entry per key.
     keys_behind: "WITH RECURSIVE keys AS ( \
             (SELECT b.key FROM {schema}.behind b WHERE b.queue = $1 ORDER BY b.key LIMIT 1) \
             UNION ALL SELECT (SELECT b.key FROM {schema}.behind b WHERE b.queue = $1 AND b.key > k.key \
                 ORDER BY b.key LIMIT 1) FROM keys k WHERE k.key IS NOT NULL) \
         SELECT key FROM keys WHERE key IS NOT NULL";
 
-    /// Lists the first runs of keys that have room again.
+    /// Adds the first runs of keys with room to `ready`.
     catch_up: "WITH moved AS (DELETE FROM {schema}.behind WHERE ctid = ANY(ARRAY(SELECT b.place \
                 FROM unnest($2::text[], $3::bigint[]) AS k(key, room), LATERAL (SELECT b.ctid AS place \
                     FROM {schema}.behind b WHERE b.queue = $1 AND b.key = k.key ORDER BY b.rank, b.run LIMIT k.room) b)) \
@@ -46,7 +46,7 @@ statements! {
             ORDER BY q.rank, q.run LIMIT $4 FOR NO KEY UPDATE OF r SKIP LOCKED) h"
     );
 
-    /// Takes the given runs, which are locked, and returns them with the token before.
+    /// Takes the given locked runs, and returns them with their old tokens.
     take: concat!(
         "WITH ", at!(),
         "chosen AS MATERIALIZED (SELECT r.id AS slot, r.token AS old_token, r.owner AS old_owner, o.version AS served, \
@@ -67,8 +67,8 @@ statements! {
         INSERT INTO {schema}.behind (run, rank, version, workflow, queue, key) \
         SELECT f.id, f.rank, f.version, f.workflow, f.queue, f.key FROM found f";
 
-    /// Ends queued runs that are too late, and corrects hints that lead to runs that are not due, among the first of each
-    /// lane.
+    /// Ends queued runs that are too late to start, and corrects the hints of runs that are not due. Checks only the
+    /// first hints of each lane.
     relist: concat!(
         "WITH ", at!(),
         "hints AS MATERIALIZED (SELECT h.* FROM unnest($1::text[], $2::bigint[]) AS l(workflow, version), LATERAL ( \
@@ -89,12 +89,12 @@ statements! {
         SELECT count(*) FROM hints h WHERE NOT h.fits"
     );
 
-    /// Keeps the state of the rate and the virtual time. A queue without settings that a claim must look at is special no
-    /// longer once no run is behind a limit.
+    /// Stores the state of the rate and the virtual time. If the settings do not make the queue special, it stays
+    /// special only while a run is behind a limit.
     keep: "UPDATE {schema}.queues q SET arrival = $2, virtual_time = greatest(virtual_time, $3), \
         special = $4 OR EXISTS (SELECT 1 FROM {schema}.behind b WHERE b.queue = q.name) WHERE name = $1";
 
-    /// Forgets the keys of a fair queue whose next run ranks at the virtual time anyway.
+    /// Removes the keys of a fair queue whose next run would get the virtual time as its rank without their row.
     forget_keys: "DELETE FROM {schema}.queue_keys k USING {schema}.queues q \
         WHERE q.name = $1 AND k.queue = q.name AND k.next <= q.virtual_time";
 }

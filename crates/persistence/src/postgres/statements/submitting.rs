@@ -2,8 +2,8 @@
 
 use super::statements;
 
-/// Adds queued runs. `$where` excludes some of them, and `$rank` is the rank of the others. Their order is that of the
-/// request, so that runs with one rank start in the order in which they were submitted.
+/// Adds queued runs. `$where` excludes some of them, and `$rank` is the rank of the others. The statement adds them in
+/// the order of the request, so that runs of one rank start in the order of their submission.
 macro_rules! add {
     ($where:literal, $rank:literal) => {
         concat!(
@@ -32,7 +32,8 @@ macro_rules! add {
 statements! {
     Submitting {}
 
-    /// Adds queued runs, except those of fair queues, and returns their number. The rank is that of `Place::new`.
+    /// Adds queued runs, except the runs of fair queues, and returns their number. `Place::new` in core has an equal
+    /// rank.
     add: add!(
         " WHERE o.queue <> ALL (ARRAY(SELECT name FROM {schema}.queues WHERE fair))",
         "o.start - o.priority::bigint * 1000"
@@ -41,7 +42,7 @@ statements! {
     /// Adds queued runs with the given ranks, and returns their number.
     add_ranked: add!("", "o.rank");
 
-    /// Returns the runs among the given ones that exist.
+    /// Returns the given runs that exist.
     existing: "SELECT run_id, token, workflow, input_fingerprint, status FROM {schema}.runs WHERE run_id = ANY($1)";
 
     /// Returns the queued runs that have one of the given deduplication keys.

@@ -1,5 +1,5 @@
--- `Allowance` in core: how many runs of a queue may start. `rules` are those of the queue, and `running` is the number
--- of its runs that are held. The time of a rate is in microseconds.
+-- `Allowance` in core: the number of runs of a queue that may start. `rules` are the rules of the queue, and `running`
+-- is the number of its held runs. The times of a rate are in microseconds.
 local function allowance_of(rules, moment, running)
   local left, rate = math.huge, nil
   if rules.concurrency then
@@ -17,7 +17,7 @@ local function allowance_of(rules, moment, running)
   return {left = left, per_key = tonumber(rules.per_key or nil), rate = rate}
 end
 
--- How many runs with a key may start of which so many are running.
+-- Returns the number of runs with a key that may start. `running` is the number of its running runs.
 local function left_for(allowance, running)
   return allowance.per_key and math.max(allowance.per_key - running, 0) or math.huge
 end
@@ -32,7 +32,7 @@ local function admit(allowance)
   end
 end
 
--- The moment at which the rate permits the next start, if it permits none now.
+-- Returns the moment at which the rate permits the next start, if it permits none now.
 local function opens_at(allowance)
   local rate = allowance.rate
   if rate and rate.left == 0 then

@@ -1,4 +1,5 @@
--- token, holder, nonce, key, kind, fingerprint, payload
+-- Records an outcome under a new key.
+-- Arguments: token, holder, nonce, key, kind, fingerprint, payload
 local old = redis.call('HGET', records, ARGV[4])
 if old and nonces(old) == ARGV[3] then
   return {'done'}

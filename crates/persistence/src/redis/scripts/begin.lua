@@ -1,14 +1,15 @@
--- id, holder, ttl, workflow, fields.. -- begins a run where there is none.
+-- Begins a run that does not exist.
+-- Arguments: id, holder, ttl, workflow, fields..
 local moment = now()
 if redis.call('HGET', run, 'holder') == ARGV[2] then
-  -- Nothing was written under it yet: its owner has not heard of it.
+  -- An earlier attempt of this call took the lease, but its answer was lost. So the owner has written nothing yet.
   bind(run)
   return journal('held', moment)
 end
 if redis.call('EXISTS', run) == 1 then
   return summary('there', moment)
 end
--- The rest of a run that the server has thrown away.
+-- The server has evicted a part of the run.
 if redis.call('EXISTS', records, waits) > 0 then
   return {'torn'}
 end

@@ -1,10 +1,12 @@
--- id, nonce, whether it is marked without an undo, the key that says that it is too late
+-- Cancels a run.
+-- Arguments: id, nonce, whether to cancel the run without an undo, the key of the record that declares it too late
 local field = redis.call('HMGET', run, 'status', 'holder', 'until', 'cancelled_by', 'cancel', 'parent', 'queue',
   'unique')
 if not field[1] then
   return {'none'}
 end
--- Carried out before, with this answer. The run may be another's since, and is not cancelled once more.
+-- An earlier attempt of this call had this answer. Another owner may have taken the run since, so this attempt changes
+-- nothing.
 for _, answer in ipairs({'marked', 'requested'}) do
   if field[4] == answer .. ' ' .. ARGV[2] then
     return {answer}
@@ -14,7 +16,7 @@ if has_ended(field[1]) then
   return {'ended', field[1]}
 end
 local moment, requested = now(), ARGV[3] == '0'
--- A request that came before the declaration stands.
+-- A request that came before the declaration remains valid.
 if requested and not field[5] and redis.call('HEXISTS', records, ARGV[4]) == 1 then
   return {'too late'}
 end

@@ -2,15 +2,15 @@
 local moment, holder, ttl, limit, late = now(), ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local changed, ends = whole(moment), whole(moment + ttl)
 
--- At how many runs one call looks, and about how many records its answer holds.
+-- The maximum number of runs that one call reads, and the approximate maximum number of records in its answer.
 local LOOKED, MOST = 1000, 20000
 
--- The time of the first schedule.
+-- Returns the time of the first schedule.
 local function first_alarm()
   return redis.call('ZRANGE', base .. 'alarms', 0, 0, 'WITHSCORES')[2] or ''
 end
 
--- Taken by an earlier attempt of this call, which its owner has not heard of.
+-- The runs that an earlier attempt of this call took. Its answer was lost.
 local held = {}
 for at, id in ipairs(remembered(holder)) do
   bind(run .. id)
@@ -40,7 +40,7 @@ unfinished = catch_up(moment, rules) or unfinished
 local turn = redis.call('GET', base .. 'turn') or ''
 local visits, all, last_seen = queues_of(served, turn, math.min(limit + 1, PAGE))
 
--- The claimed runs, those that are no longer overdue, and those that cannot be claimed.
+-- The claimed runs, the runs that are no longer overdue, and the runs that cannot be claimed.
 local ids, listed, torn = {}, {}, {}
 local looked, weight, next_turn, tells = 0, 0, nil, false
 
@@ -76,7 +76,7 @@ local function start(visit, lane, id, found, key, rank)
   visit.ids[#visit.ids + 1] = id
 end
 
--- Looks at a ready run. Returns whether it was taken.
+-- Reads a ready run, and takes it if possible. Returns whether it took the run.
 local function take(visit, lane, member, rank)
   local id = string.sub(member, 17)
   local fields, found = fields_of(id)
@@ -95,7 +95,7 @@ local function take(visit, lane, member, rank)
   end
   local own, asked = contents_of(id, found)
   if own == false then
-    -- It stays among those that are overdue, and no claim meets it again.
+    -- The run stays in `overdue`, but leaves its lane, so that no claim meets it again.
     torn[#torn + 1] = id
     return false
   end
@@ -119,7 +119,7 @@ local function may_start(visit)
   return not visit.rules.paused and (not visit.allowance or visit.allowance.left > 0)
 end
 
--- Takes the first run of the queue that may start. Returns whether there was one.
+-- Takes the first run of the queue that may start. Returns whether it took one.
 local function take_next(visit)
   while not is_full() and may_start(visit) do
     local lane, member, rank = first_of(visit)
@@ -146,7 +146,7 @@ while #round > 0 and not is_full() do
   round = again
 end
 
--- The parent of a run that was ended may be due.
+-- If the claim ended a run, the parent of that run may be due.
 local is_left = unfinished or not all or tells
 for _, visit in ipairs(is_full() and visits or {}) do
   if not is_left and may_start(visit) then

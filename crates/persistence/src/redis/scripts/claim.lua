@@ -1,5 +1,6 @@
--- holder, ttl, limit, error of a run that is too late, number of workflows, (workflow, version).., holders whose claims
--- have arrived.. -- takes the leases of due runs. Here, the sets are brought up to date with what was chosen.
+-- Takes the leases of due runs. `choose.lua` chooses the runs. This file then updates the sets.
+-- Arguments: holder, ttl, limit, error of a run that is too late, number of workflows, (workflow, version)..,
+-- holders of the claims whose answers have arrived..
 local function clear(visit)
   for _, lane in ipairs(visit.lanes) do
     if #lane.gone > 0 then
@@ -10,7 +11,7 @@ local function clear(visit)
     end
   end
   for _, id in ipairs(visit.strays) do
-    -- One that cannot be read is in no place from then on.
+    -- A run that cannot be read is in no place after this.
     redis.call('ZREM', overdue, id)
     pcall(list, run .. id, id, moment)
   end
@@ -33,7 +34,7 @@ local function keep(visit)
   local rules = base .. 'queue/' .. visit.queue
   if visit.started and visit.started > tonumber(visit.rules.virtual or 0) then
     redis.call('HSET', rules, 'virtual', whole(visit.started))
-    -- The next run of these keys would have that rank anyway.
+    -- Without these entries, the next run of each key gets an equal rank.
     redis.call('ZREMRANGEBYSCORE', base .. 'turns/' .. visit.queue, '-inf', whole(visit.started))
   end
   if visit.allowance and visit.allowance.rate then
@@ -41,7 +42,7 @@ local function keep(visit)
   end
 end
 
--- The moments at which another claim may find more.
+-- The moments at which another claim may find more runs.
 local opens = {}
 for _, visit in ipairs(visits) do
   clear(visit)

@@ -1,6 +1,6 @@
--- What the scripts share that do more than record an outcome.
+-- The functions of all scripts that do more than record an outcome.
 
--- Milliseconds, by the clock of the server: no other clock counts.
+-- Returns the time in milliseconds, by the clock of the server. The store uses no other clock.
 local function now()
   local time = redis.call('TIME')
   return time[1] * 1000 + math.floor(time[2] / 1000)
@@ -10,12 +10,12 @@ local function has_ended(status)
   return status == 'completed' or status == 'failed' or status == 'cancelled'
 end
 
--- Marks the end of a text, as `marked` in names.rs does.
+-- Marks the end of a text, as `marked` in names.rs.
 local function marked(text)
   return string.gsub(text, '%z', '\0\1') .. '\0\0'
 end
 
--- Nothing depends on it: a user who may not publish still writes.
+-- Notifies the listeners. No promise depends on this, so a user without the right to publish can still write.
 local function tell()
   redis.pcall('PUBLISH', base .. 'wakes', '')
 end

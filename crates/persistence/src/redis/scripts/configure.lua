@@ -1,5 +1,6 @@
--- whether it is a declaration, (queue, settings, concurrency, per key, runs, period, whether it is fair).. -- sets the
--- settings of queues.
+-- Sets the settings of queues.
+-- Arguments: whether they are a declaration, (queue, settings, concurrency, per key, runs, period, whether it is
+-- fair)..
 local LIMITS = {'concurrency', 'per_key', 'runs', 'period', 'fair'}
 
 local function configure(at)
@@ -21,7 +22,7 @@ local function configure(at)
     end
   end
   redis.call('ZADD', base .. 'queues', 0, ARGV[at])
-  -- More runs of a key may be permitted to start now.
+  -- The new settings may permit more runs of a key.
   for _, key in ipairs(redis.call('ZRANGE', behind, 0, -1)) do
     if string.sub(key, 1, #queue) == queue then
       touch(key)

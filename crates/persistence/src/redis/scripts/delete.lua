@@ -1,10 +1,11 @@
--- ended before or nothing, ids..
+-- Deletes runs, and returns the deleted ones.
+-- Arguments: `-`, or the moment before which the runs must have ended; ids..
 local moment, deleted = now(), {'done'}
 for at = 2, #ARGV do
   local id = ARGV[at]
   local found = placed(run .. id)
   local changed = tonumber(found.changed or found.created)
-  -- Without the run there may still be the rest of one that the server has thrown away.
+  -- If the server has evicted the run itself, its other parts may still exist.
   local there = found.status or redis.call('EXISTS', run .. id, records .. id, waits .. id) > 0
   local old = ARGV[1] == '-' or found.status and has_ended(found.status) and changed < tonumber(ARGV[1])
   if there and old and not is_held(found, moment) then

@@ -1,13 +1,14 @@
--- The entries that wait for an answer, and the sets in which they are found.
+-- The entries that wait for an answer, and the sets that list them.
 local asking, tokens = base .. 'asking', base .. 'tokens'
 
--- An entry that waits: since when, until when, the nonce of the write, the length of the token, token and request.
+-- Returns the expiry and the nonce of an entry. The text of an entry is the moment since which it waits, the moment at
+-- which it expires, the nonce of the write, the length of the token, the token and the request.
 local function expiry(entry)
   local expires, nonce = string.match(entry, '^%S+ (%S+) (%S+) ')
   return expires ~= '-' and tonumber(expires) or nil, nonce
 end
 
--- The name of an entry among those that are found by their tokens: it begins with the token.
+-- Returns the name of an entry in the set `tokens`. It begins with the token.
 local function by_token(member, entry)
   local length, start = string.match(entry, '^%S+ %S+ %S+ (%d+) ()')
   return marked(string.sub(entry, start, start + length - 1)) .. member

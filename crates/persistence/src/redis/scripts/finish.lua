@@ -1,12 +1,13 @@
--- (number of the following, id, token, holder, nonce, wake, whether the owner was cancelling it, number of keys, keys
--- that are waited on.., fields..).. -- ends executions, of one run each.
+-- Ends executions, each of one run.
+-- Arguments: (number of the following arguments, id, token, holder, nonce, wake, whether the owner was cancelling the
+-- run, number of keys, keys on which the run waits.., fields..)..
 local moment = now()
 local changed = whole(moment)
 
 -- The runs to take out of the sets of held runs, by queue.
 local freed = {}
 
--- Whether something was answered that the run waits for, or mail came since it looked.
+-- Returns whether an entry on which the run waits has an answer, or a message came since the run found a mailbox empty.
 local function is_answered(id, first, last)
   for at = first, last do
     if redis.call('HEXISTS', records .. id, ARGV[at]) == 1 then
@@ -70,7 +71,7 @@ local function finish(at, last)
   return 'done'
 end
 
--- Runs that share a call do not share a failure.
+-- If one run of the call fails, the other runs are not affected.
 local answers, at = {}, 1
 while at <= #ARGV do
   local last = at + ARGV[at]
@@ -80,7 +81,7 @@ while at <= #ARGV do
 end
 for queue, ids in pairs(freed) do
   if redis.call('ZREM', base .. 'held/' .. queue, unpack(ids)) < #ids then
-    -- A claim has noticed that some leases were over, so these runs are in another place.
+    -- A claim has noticed that some of these leases had ended, and has moved their runs to another place.
     for _, id in ipairs(ids) do
       unlist(id, placed(run .. id))
     end

@@ -1,4 +1,5 @@
--- holder -- releases the runs of a claim that did not arrive.
+-- Releases the runs of a claim whose answer did not reach its caller.
+-- Arguments: holder
 local moment = now()
 for _, id in ipairs(remembered(ARGV[1])) do
   redis.call('HDEL', run .. id, 'holder', 'until')

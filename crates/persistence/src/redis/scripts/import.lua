@@ -1,8 +1,10 @@
--- id, nonce, number of fields, fields.., number of records, (key, kind, fingerprint, payload).., (key, entry)..
+-- Imports a run.
+-- Arguments: id, nonce, number of fields, fields.., number of records, (key, kind, fingerprint, payload)..,
+-- (key, entry)..
 if redis.call('HLEN', run) > 0 then
   return {redis.call('HGET', run, 'imported_by') == ARGV[2] and 'added' or 'exists'}
 end
--- The rest of a run that the server has thrown away: this is a copy of it, or another one of that name.
+-- The server may have evicted a run with this id. The parts that it has left must not mix with the imported run.
 redis.call('UNLINK', records, waits, base .. 'mail/' .. ARGV[1], base .. 'values/' .. ARGV[1],
   base .. 'streams/' .. ARGV[1])
 local place = whole(redis.call('INCR', base .. 'sequence'))

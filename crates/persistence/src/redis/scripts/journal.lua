@@ -1,16 +1,16 @@
--- The state of a run, as the store reads it.
+-- The state of a run, in the form that the store reads.
 local SUMMARY = {'workflow', 'version', 'status', 'fingerprint', 'error', 'failed_on', 'created', 'changed', 'wake',
   'cancel', 'place', 'token', 'until', 'holder', 'queue', 'key', 'priority', 'rank', 'start_by', 'paused', 'crashes',
   'parent', 'tags', 'unique', 'restarts', 'outcome'}
 
--- Whether records are missing: those are there that were recorded and not dropped since, unless a server whose
--- memory was full has thrown them away. Runs of before that was counted do not tell.
+-- Returns whether records are missing, because a server with full memory has evicted them. A run must have as many
+-- records as were recorded and not dropped since. The function returns `nil` for an old run without these counts.
 local function is_torn()
   local count = redis.call('HMGET', run, 'recorded', 'dropped')
   return count[2] and redis.call('HLEN', records) ~= (count[1] or 0) - count[2]
 end
 
--- Takes it that all records are there that should be.
+-- Sets the counts of a run so that they match its records.
 local function count_anew()
   local recorded = redis.call('HGET', run, 'recorded') or 0
   redis.call('HSET', run, 'dropped', whole(recorded - redis.call('HLEN', records)))

@@ -1,26 +1,27 @@
--- What those scripts share that take a lease, or are for who holds one.
+-- The functions of the scripts that take a lease, and of the scripts for the holder of a lease.
 
--- Which start of which server this is sent to. Empty: one that forgets nothing, so that it does not matter.
+-- The identity of the server process to which the store sends this call. It is empty if the server forgets no
+-- acknowledged write: then a lease is valid on every process.
 local server = table.remove(ARGV)
 
--- Whether a lease, as the run keeps it, is the one with that token and holder. Its time is not asked for: who was too
--- slow and was not replaced may still write. `holder` is drawn by who opened the run, so that a lease stays lost also
--- where the server forgot that it was ever replaced.
+-- Returns whether the lease of a run has this token and holder. The time of the lease does not matter: a slow owner may
+-- still write until another owner takes the run. Each opening has a new random `holder`. So a lost lease stays lost,
+-- even if the server has forgotten that another owner took the run.
 --
--- A server that was started again, and one that took the place of another, may lack what was acknowledged last:
--- who has relied on that must not write behind the gap. What it has is what came before, so that a write which
--- finds itself there is looked for first, and was not lost.
+-- A server that was restarted, or that replaced another server, may lack the last acknowledged writes. An owner that
+-- relies on such a write must not write after the gap. But the server has all writes before the gap. So a script first
+-- looks for an earlier copy of its own write: if it finds the copy, the write was not lost.
 local function is_lease(found, token, holder)
   local is_same = server == '' or not found[3] or found[3] == server
   return is_same and found[1] == token and found[2] == holder
 end
 
--- Whether this lease is the newest of the run and was not given back.
+-- Returns whether this lease is the newest one of the run and was not released.
 local function holds(token, holder)
   return is_lease(redis.call('HMGET', run, 'token', 'holder', 'server'), token, holder)
 end
 
--- The lease is good on this server, and on no other.
+-- Makes the lease of the run valid on this server process only.
 local function bind(key)
   if server == '' then
     redis.call('HDEL', key, 'server')

@@ -1,10 +1,10 @@
--- `claims/<holder>` remembers the runs of a claim, until the store says that it has heard of them, or their leases are
--- over.
+-- `claims/<holder>` holds the runs of a claim, until the store reports that the answer has arrived, or until the leases
+-- have ended.
 local function memo_of(holder)
   return base .. 'claims/' .. holder
 end
 
--- The runs that the claim took and that no other owner has taken since.
+-- Returns the runs that the claim took and that no other owner has taken since.
 local function remembered(holder)
   local ids = {}
   for text in string.gmatch(redis.call('GET', memo_of(holder)) or '', '(.-)%z%z') do

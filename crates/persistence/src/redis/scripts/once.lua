@@ -1,8 +1,8 @@
--- `claims/<nonce>` also remembers the answer of a call that would not recognise its earlier copy otherwise, until the
--- store says that it has heard of it.
+-- `claims/<nonce>` also holds the answer of a call that cannot recognise its earlier copy by its effect, until the
+-- store reports that the answer has arrived.
 
--- The answer of an earlier attempt of the call, if there was one. The calls whose answers have arrived are forgotten:
--- their number is the argument at `at`, and they follow it.
+-- Returns the answer of an earlier attempt of the call, if there was one. Removes the answers that have arrived: their
+-- number is the argument at `at`, and their nonces are the following arguments.
 local function answer_before(nonce, at)
   for place = at + 1, at + ARGV[at] do
     redis.call('UNLINK', memo_of(ARGV[place]))

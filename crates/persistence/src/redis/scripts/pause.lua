@@ -1,11 +1,12 @@
--- nonce, whether they are paused, ids.. -- pauses or resumes runs, and returns the changed ones.
+-- Pauses or resumes runs, and returns the changed ones.
+-- Arguments: nonce, whether to pause them, ids..
 local moment, nonce, wanted, changed = now(), ARGV[1], ARGV[2] == '1', {'done'}
 for at = 3, #ARGV do
   local id = ARGV[at]
   local key = run .. id
   local found = redis.call('HMGET', key, 'status', 'paused', 'paused_by')
   if found[3] == nonce then
-    -- Changed by an earlier attempt of this call.
+    -- An earlier attempt of this call changed the run.
     changed[#changed + 1] = id
   elseif found[1] and not has_ended(found[1]) and (found[2] and true or false) ~= wanted then
     redis.call('HSET', key, 'paused_by', nonce)

@@ -1,4 +1,5 @@
--- whether they are paused, queues..
+-- Pauses or resumes queues.
+-- Arguments: whether to pause them, queues..
 for at = 2, #ARGV do
   local rules, queue = base .. 'queue/' .. marked(ARGV[at]), ARGV[at]
   if ARGV[1] == '1' then

@@ -1,23 +1,24 @@
--- The sets in which runs are found that have not ended. Each run is in at most one of these places:
+-- The sorted sets that list the runs that have not ended. Each run is in at most one of these places:
 --
--- - `held/<queue>`, by the end of its lease, if an owner has it. There it stays until a claim notices that the lease is
---   over. `lapses` holds these queues, each by a moment before which no lease in it ends. A run with a key is also in
---   `held/<queue><key>`.
--- - `due`, by the moment from which it is due: that is in the future, or no claim has noticed yet that it has come.
--- - `ready/<workflow><lane>`, by its rank, if it is due. A lane is a queue, a version, and `+` unless the rank of the run
---   is the moment since when it is due and the run has no key. `lanes/<workflow>` holds the lanes with such runs, and
---   `workflows` the workflows with lanes.
--- - `behind/<queue><key>`, by its rank, in place of that, if its key has as many running runs as the queue permits.
---   `behind` holds these queues and keys, each by the moment at which a claim looks again.
+-- - `held/<queue>`, by the end of its lease, if an owner holds it. The run stays there until a claim notices that the
+--   lease has ended. `lapses` holds these queues, each by a moment before which none of its leases ends. A run with a
+--   key is also in `held/<queue><key>`.
+-- - `due`, by the moment at which it becomes due. The moment is in the future, or it has passed and no claim has
+--   noticed this yet.
+-- - `ready/<workflow><lane>`, by its rank, if the run is due. The name of a lane consists of a queue, a version and a
+--   kind. The kind is empty for a run without a key whose rank is the moment at which it became due. It is `+` for all
+--   others. `lanes/<workflow>` holds the lanes with ready runs, and `workflows` holds the workflows with lanes.
+-- - `behind/<queue><key>`, by its rank, if the run is due, but its key has as many running runs as the queue permits.
+--   `behind` holds these queues and keys, each by the moment at which a claim checks the key again.
 --
--- Runs that are behind, and those in lanes with `+`, are in `overdue` too, by the moment since when they are due. The
--- other lanes are in that order themselves.
+-- The set `overdue` also lists the runs in `behind` sets and in lanes with `+`, by the moment at which they became due.
+-- The other lanes already have this order.
 local due, overdue, lapses, behind = base .. 'due', base .. 'overdue', base .. 'lapses', base .. 'behind'
 
 local PLACED = {'status', 'workflow', 'version', 'created', 'changed', 'wake', 'holder', 'until', 'paused', 'queue',
   'key', 'rank', 'place'}
 
--- What decides the place of the run under that key of the server.
+-- Returns the fields that decide the place of a run. `key` is the name of the run's hash.
 local function placed(key)
   local values, found = redis.call('HMGET', key, unpack(PLACED)), {}
   for at, name in ipairs(PLACED) do
@@ -26,23 +27,23 @@ local function placed(key)
   return found
 end
 
--- The queue of a run, and the queue with its key, if it has one that counts.
+-- Returns the marked queue of a run, and the queue with the key of the run, if it has one. An empty key counts as none.
 local function queue_of(found)
   local queue, key = marked(found.queue or ''), found.key
   return queue, key and key ~= '' and queue .. key or nil
 end
 
--- Whether the run has an owner that has not given it back.
+-- Returns whether the run has an owner that has not released it.
 local function has_owner(found)
   return found.holder and found.holder ~= ''
 end
 
--- Whether an owner has a lease that is not over.
+-- Returns whether an owner has a lease that has not ended.
 local function is_held(found, moment)
   return has_owner(found) and tonumber(found['until']) > moment
 end
 
--- `Header::due_at` in core. A queued run without `wake` may start since it was submitted.
+-- `Header::due_at` in core. A queued run without `wake` may start from its submission on.
 local function due_at(found)
   local status, held = found.status, has_owner(found) and tonumber(found['until'])
   if found.paused or has_ended(status) then
@@ -54,25 +55,25 @@ local function due_at(found)
   return wake and math.max(wake, held or wake)
 end
 
--- The lane of a run, and the set of the ready runs in it. Each run fits into a lane of either kind: '+' or nothing.
+-- Returns the lane of a run, and the set of the ready runs in it. A run can be in a lane of either kind: `+` or empty.
 local function lane_of(found, kind)
   local lane = queue_of(found) .. (found.version or '0') .. kind
   return lane, base .. 'ready/' .. marked(found.workflow) .. lane
 end
 
--- The name of a run among those that are ready or behind: runs of one rank are in the order of their submission.
+-- Returns the name of a run in the `ready` and `behind` sets. The names sort runs of one rank by their submission.
 local function member_of(id, found)
   return string.format('%016.0f', found.place or 0) .. id
 end
 
--- Lets the next claim look whether another run with that key may start.
+-- Lets the next claim check whether another run with the key may start.
 local function touch(queue_and_key)
   if queue_and_key then
     redis.call('ZADD', behind, 'XX', 0, queue_and_key)
   end
 end
 
--- Notes that in that queue, a lease ends at that moment.
+-- Notes that a lease of the queue ends at a moment.
 local function note_lapse(queue, ends)
   local first = redis.call('ZSCORE', lapses, queue)
   if not first or tonumber(first) > ends then
@@ -80,7 +81,7 @@ local function note_lapse(queue, ends)
   end
 end
 
--- Notes until when the run is held, and returns whether it was not before.
+-- Notes that the run is held until `ends`. Returns whether it was not held before.
 local function hold(id, found, ends)
   local queue, key = queue_of(found)
   local is_new = redis.call('ZADD', base .. 'held/' .. queue, whole(ends), id) == 1
@@ -91,7 +92,7 @@ local function hold(id, found, ends)
   return is_new
 end
 
--- Notes that the run is not held, and returns whether it was before.
+-- Notes that the run is not held. Returns whether it was held before.
 local function unhold(id, found)
   local queue, key = queue_of(found)
   local was_held = redis.call('ZREM', base .. 'held/' .. queue, id) == 1
@@ -102,7 +103,7 @@ local function unhold(id, found)
   return was_held
 end
 
--- Takes a run that is not held out of its place.
+-- Removes a run that is not held from its place.
 local function unlist(id, found)
   if redis.call('ZREM', due, id) == 1 then
     return
@@ -120,7 +121,7 @@ local function unlist(id, found)
   touch(key)
 end
 
--- Puts a run that is due into a lane of that kind.
+-- Puts a due run into a lane of this kind.
 local function ready(id, found, kind)
   local lane, set = lane_of(found, kind)
   redis.call('ZADD', set, found.rank or 0, member_of(id, found))
@@ -128,7 +129,7 @@ local function ready(id, found, kind)
   redis.call('ZADD', base .. 'workflows', 0, found.workflow)
 end
 
--- Puts a run that is not held, and in no place, where it belongs.
+-- Puts a run into its place. The run is not held, and in no place yet.
 local function put(id, found, moment)
   local since = due_at(found)
   if not since then
@@ -149,7 +150,7 @@ local function put(id, found, moment)
   end
 end
 
--- Moves the run with that key of the server to where it belongs.
+-- Moves a run to its place. `key` is the name of the run's hash.
 local function list(key, id, moment)
   local found = placed(key)
   if is_held(found, moment) then

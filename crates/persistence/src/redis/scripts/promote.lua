@@ -1,13 +1,13 @@
--- Notices what has become due, and what may start, since the last claim.
+-- Finds the runs that have become due, and the runs that may start now, since the last claim.
 
--- How many runs one call moves, and at how many queues and keys it looks.
+-- The maximum number of runs that one call moves, and the maximum number of queues and of keys that it checks.
 local MOVES, LOOKS = 500, 64
 
--- After how many milliseconds a claim looks at a key again if nothing has happened to its runs: they may have vanished
--- without a trace from a server whose memory was full.
+-- The time in milliseconds after which a claim checks a key again, even if no call has changed a run of the key: a
+-- server with full memory may have evicted some of the runs.
 local PAUSE = 60000
 
--- Moves runs to where they belong. A run that cannot be read is in no place from then on.
+-- Moves runs to their places. A run that cannot be read is in no place after this.
 local function move(ids, from, moment)
   for _, id in ipairs(ids) do
     redis.call('ZREM', from, id)
@@ -16,7 +16,7 @@ local function move(ids, from, moment)
   return #ids
 end
 
--- Moves the runs whose leases are over, and those whose time has come. Returns whether there are more.
+-- Moves the runs whose leases have ended, and the runs whose time has come. Returns whether there may be more.
 local function promote(moment)
   local left = MOVES
   local queues = redis.call('ZRANGEBYSCORE', lapses, '-inf', moment, 'LIMIT', 0, LOOKS)
@@ -34,7 +34,7 @@ local function promote(moment)
   return left == 0 or #queues == LOOKS
 end
 
--- Makes a run ready that was behind others with its key.
+-- Makes a run ready that was behind the limit of its key.
 local function advance(id, moment)
   local found = placed(run .. id)
   if is_held(found, moment) or (due_at(found) or math.huge) > moment then
@@ -43,8 +43,8 @@ local function advance(id, moment)
   ready(id, found, '+')
 end
 
--- Makes as many runs ready as may start, of each key to which something has happened. `rules` returns the rules of a
--- queue. Returns whether there are more.
+-- Checks each key whose runs a call has changed, and makes as many of its runs ready as may start. `rules` returns the
+-- rules of a queue. Returns whether there may be more.
 local function catch_up(moment, rules)
   local left = MOVES
   local keys = redis.call('ZRANGEBYSCORE', behind, '-inf', moment, 'LIMIT', 0, LOOKS)

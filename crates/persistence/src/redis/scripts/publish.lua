@@ -1,8 +1,9 @@
--- token, holder, id, (name, index or nothing, payload).. -- publishes values and items of streams. If an item is refused,
--- publishes nothing: then the answer is its number and the length of its stream.
+-- Publishes values and items of streams. If a stream cannot accept an item, the script publishes nothing, and returns
+-- the number of the item and the length of the stream.
+-- Arguments: token, holder, id, (name, index or nothing, payload)..
 --
--- `values/<run>` holds the values by their names. `streams/<run>` holds the items under their indexes and streams, and
--- under `n` and a stream its length.
+-- `values/<run>` holds the values by their names. `streams/<run>` holds each item under its index and the name of the
+-- stream. The field `n<stream>` holds the length of a stream.
 local MOST = 100000
 
 if not holds(ARGV[1], ARGV[2]) then
@@ -11,7 +12,7 @@ end
 local values, streams, lengths = base .. 'values/' .. ARGV[3], base .. 'streams/' .. ARGV[3], {}
 redis.call('HLEN', values)
 
--- `limits::stream_item`. Items that a stream has already are ignored.
+-- The rule of `limits::stream_item`. The script ignores an item that the stream has already.
 local items = {}
 for at = 4, #ARGV, 3 do
   local name, index = ARGV[at], tonumber(ARGV[at + 1])

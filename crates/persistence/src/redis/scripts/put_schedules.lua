@@ -1,5 +1,7 @@
--- nonce, number of calls that have arrived, these.., (name, version or nothing, whether it stays, next time or nothing,
--- rule).. -- changes schedules whose version is that one. The answer is a digit for each: whether it was changed.
+-- Changes schedules, if their versions are as given. The answer has a digit for each change: whether the script made
+-- it.
+-- Arguments: nonce, number of calls whose answers have arrived, their nonces.., (name, version or nothing, whether the
+-- schedule stays, next time or nothing, rule)..
 local before = answer_before(ARGV[1], 2)
 if before then
   return {'done', before}

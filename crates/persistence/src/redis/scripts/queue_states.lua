@@ -1,4 +1,5 @@
--- number -- that many queues with settings, or that are paused, in the order of their names.
+-- Returns the queues that have settings or are paused, in the order of their names.
+-- Arguments: maximum number of queues
 local states = {'done'}
 for _, queue in ipairs(redis.call('ZRANGE', base .. 'queues', 0, ARGV[1] - 1)) do
   local found = redis.call('HMGET', base .. 'queue/' .. marked(queue), 'settings', 'paused')

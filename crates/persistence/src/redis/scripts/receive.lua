@@ -1,4 +1,5 @@
--- token, holder, nonce, id, key, member, mailbox -- takes the oldest message of a mailbox, and records it.
+-- Takes the oldest message of a mailbox, and records it.
+-- Arguments: token, holder, nonce, id, key, member, mailbox
 local old = redis.call('HGET', records, ARGV[5])
 local is_ours = old and nonces(old) == ARGV[3]
 if not is_ours and not holds(ARGV[1], ARGV[2]) then

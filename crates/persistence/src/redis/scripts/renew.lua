@@ -1,4 +1,5 @@
--- token, holder, id, ttl
+-- Renews a lease.
+-- Arguments: token, holder, id, ttl
 if not holds(ARGV[1], ARGV[2]) then
   return {'lost'}
 end

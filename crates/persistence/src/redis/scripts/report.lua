@@ -1,10 +1,10 @@
--- Tells the parents of children that they have ended.
+-- Answers the parents of ended children.
 
--- The outcome of a child that ended without one, as `Header::report` in core returns it.
+-- The outcome of a child that ended without an outcome, as `Header::report` in core returns it.
 local CANCELLED = '2 {"cancelled":{"step":null}}'
 
--- Answers the entry that waits for the end of a run, under the key of a step of its parent. `key` is the run's key of
--- the server, and `parent` the length of the parent's id, the id, and the key of the step.
+-- Answers the entry of the parent that waits for the end of a child. `key` is the name of the child's hash. `parent` is
+-- the length of the parent's id, the id, and the key of the step.
 local function report(key, parent, moment)
   local length, start = string.match(parent, '^(%d+) ()')
   local id, step = string.sub(parent, start, start + length - 1), string.sub(parent, start + length)

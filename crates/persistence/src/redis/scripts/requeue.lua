@@ -1,5 +1,5 @@
--- Gives a queued run, which is in no place, a start and the rank that follows from it, and puts it where it belongs.
--- `turns` is that of `fair_rank`.
+-- Sets the start and the rank of a queued run, and puts the run into its place. The run is in no place before the call.
+-- `turns` is the table of `fair_rank`.
 local function requeue(id, found, priority, start, rules, turns, moment)
   local queue = queue_of(found)
   local rank = rules.fair and fair_rank(turns, queue, rules, found.key or '', priority) or rank_of(priority, start)

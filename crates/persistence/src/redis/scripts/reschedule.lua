@@ -1,5 +1,6 @@
--- nonce, queue, priority, start, ids.. -- changes queued runs, as `Reschedule::apply` in core does, and returns the changed
--- ones. What is not to be changed is `-`; a queue follows `=`.
+-- Changes queued runs, as `Reschedule::apply` in core, and returns the changed ones.
+-- Arguments: nonce, queue, priority, start, ids.. The argument `-` leaves a value unchanged. The name of a queue
+-- follows `=`.
 local moment, nonce, changed, turns, known = now(), ARGV[1], {'done'}, {}, {}
 
 local function reschedule(key, id, found)
@@ -9,7 +10,7 @@ local function reschedule(key, id, found)
   local wake = tonumber(found.wake or found.created) or moment
   local start = ARGV[4] == '-' and wake or start_of(ARGV[4], moment)
   if ARGV[2] ~= '-' and ARGV[2] ~= '=' .. (found.queue or '') then
-    -- The other queue may contain a run with the deduplication key.
+    -- Another run may have the deduplication key in the other queue.
     forget_key(id, found.queue, redis.call('HGET', key, 'unique'))
     redis.call('HDEL', key, 'unique')
     found.queue = string.sub(ARGV[2], 2)
@@ -27,7 +28,7 @@ for at = 5, #ARGV do
   local key = run .. id
   local found = placed(key)
   if found.status and redis.call('HGET', key, 'rescheduled_by') == nonce then
-    -- Changed by an earlier attempt of this call.
+    -- An earlier attempt of this call changed the run.
     changed[#changed + 1] = id
   elseif found.status == 'queued' and not is_held(found, moment) then
     reschedule(key, id, found)

@@ -1,4 +1,5 @@
--- token, holder, nonce, id, (input, fingerprint) or nothing -- starts a run again, as `Header::restart` in core does.
+-- Restarts a run, as `Header::restart` in core.
+-- Arguments: token, holder, nonce, id, (input, fingerprint) or nothing
 if redis.call('HGET', run, 'restarted_by') == ARGV[3] then
   return {'done'}
 end

@@ -1,4 +1,5 @@
--- token, holder, nonce, id, keys to drop..
+-- Sets a run to running, and drops records.
+-- Arguments: token, holder, nonce, id, keys to drop..
 if redis.call('HGET', run, 'mark') == ARGV[3] then
   return {'done'}
 end

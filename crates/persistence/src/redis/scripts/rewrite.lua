@@ -1,4 +1,5 @@
--- token, holder, nonce, id, version, keys that the run failed on, number of keys, keys that waited..,
+-- Replaces the journal of a run.
+-- Arguments: token, holder, nonce, id, version, keys that the run failed on, number of keys, keys that waited..,
 -- number of entries, (key, entry).., (key, kind, fingerprint, payload)..
 if redis.call('HGET', run, 'mark') == ARGV[3] then
   return {'done'}
@@ -11,7 +12,8 @@ local asked, waited, at = redis.call('HKEYS', waits), {}, 8 + ARGV[7]
 for number = 8, at - 1 do
   waited[ARGV[number]] = true
 end
--- Only those that were read may go: what was answered since is in the records.
+-- The script may remove only the entries that the caller has read. If others exist, or some have an answer since, it
+-- changes nothing.
 if #asked ~= tonumber(ARGV[7]) then
   return {'answered'}
 end
@@ -22,7 +24,7 @@ for _, key in ipairs(asked) do
 end
 each_entry(ARGV[4], redis.call('HGETALL', waits), unask)
 redis.call('UNLINK', records, waits)
--- If the lease is over, the run may be ready already, among those of the older version.
+-- If the lease has ended, the run may be ready already, in a lane of the older version.
 local moment, found = now(), placed(run)
 if not is_held(found, moment) then
   unlist(ARGV[4], found)

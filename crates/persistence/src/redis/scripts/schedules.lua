@@ -1,8 +1,10 @@
--- name, moment, name before the first one, number -- the schedule with that name, the schedules that are due at the
--- moment, or that many schedules in the order of their names. What is not asked for is `-`; a name follows `=`.
+-- Returns the schedule with a name, the schedules that are due at a moment, or the schedules in the order of their
+-- names.
+-- Arguments: name, moment, name before the first schedule, maximum number. The argument `-` stands for no value. A name
+-- follows `=`.
 --
--- `schedule/<name>` holds the version, the rule, and the next time of a schedule. `schedules` holds the names, and
--- `alarms` those of the schedules that have a next time, by that time.
+-- `schedule/<name>` holds the version, the rule, and the next time of a schedule. `schedules` holds the names. `alarms`
+-- holds the names of the schedules with a next time, by that time.
 local names
 if ARGV[1] ~= '-' then
   names = {string.sub(ARGV[1], 2)}

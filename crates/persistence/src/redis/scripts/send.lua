@@ -1,11 +1,15 @@
--- nonce, number of calls that have arrived, these.., (id, mailbox, id of the message, whether it is small enough,
--- payload).. -- sends messages to runs. A message without an id has `-`; an id follows `=`. The answer holds two words
--- for each message: the status of its run or `-`, and how many messages the run had not received before.
+-- Sends messages to runs. The answer holds two words for each message: the status of its run or `-`, and the number of
+-- messages that the run had not received before.
+-- Arguments: nonce, number of calls whose answers have arrived, their nonces.., (id, mailbox, id of the message,
+-- whether the message is small enough, payload).. The id of a message follows `=`. A message without an id has `-`.
 --
--- `mail/<run>` holds the mail of a run: the messages that it has not received, under `m` and their number and mailbox;
--- under `h` and a mailbox, how many were received, and under `t`, how many were sent; under `i` and an id, the messages
--- so far; under `count`, how many messages it has not received; and `new` if a message came since the run last found a
--- mailbox empty.
+-- `mail/<run>` holds the mail of a run, in these fields:
+--
+-- - `m<number> <mailbox>`: a message that the run has not received.
+-- - `h<mailbox>`: the number of received messages. `t<mailbox>`: the number of sent messages.
+-- - `i<id>`: set if the run got a message with this id.
+-- - `count`: the number of messages that the run has not received.
+-- - `new`: set if a message came since the run last found a mailbox empty.
 local MOST = 10000
 
 local before = answer_before(ARGV[1], 2)

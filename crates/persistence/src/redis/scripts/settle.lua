@@ -1,4 +1,5 @@
--- token, holder, nonce, key, kind, fingerprint, payload, member, how
+-- Replaces a waiting entry with its outcome.
+-- Arguments: token, holder, nonce, key, kind, fingerprint, payload, member, how it ends
 local old = redis.call('HGET', records, ARGV[4])
 local is_ours = old and nonces(old) == ARGV[3]
 if not is_ours and not holds(ARGV[1], ARGV[2]) then

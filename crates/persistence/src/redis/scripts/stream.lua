@@ -1,4 +1,5 @@
--- id, stream, index, number -- whether the run has ended, and that many items from the index on.
+-- Returns whether the run has ended, and the items of a stream from an index on.
+-- Arguments: id, stream, index, maximum number of items
 local status = redis.call('HGET', run, 'status')
 if not status then
   return {'none'}

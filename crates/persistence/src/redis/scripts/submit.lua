@@ -1,11 +1,13 @@
--- nonce, then groups of runs: workflow, queue, number of runs, (id, options, fingerprint, input).. -- adds queued runs.
--- Options are nothing, or: priority, start, moment after which it must not start, the lengths of the key, the deduplication
--- key, the parent and the tags, whether the run replaces another one with that deduplication key, and these texts. `-`
--- stands for what is missing.
+-- Adds queued runs.
+-- Arguments: nonce, then groups of runs: workflow, queue, number of runs, (id, options, fingerprint, input)..
+--
+-- The options are an empty text, or: the priority, the start, the moment after which the run must not start, the
+-- lengths of the key, the deduplication key, the parent and the tags, whether the submission replaces a queued run with
+-- this deduplication key, and then these four texts. `-` stands for a missing value.
 local moment, nonce = now(), ARGV[1]
 local created = whole(moment)
 
--- What is there already is read before anything is written.
+-- The script reads all existing runs before it writes.
 local answers, new, seen, unique, replacements = {'added'}, {}, {}, {}, {}
 local NO_OPTIONS = {priority = 0, start = '0'}
 
@@ -25,7 +27,8 @@ local function options_of(text)
     unique = take(unique), parent = take(parent), tags = take(tags), replaces = replaces == '1'}
 end
 
--- The queued run of the group's queue that has the deduplication key. If there is none, it is the run `id` from now on.
+-- Returns the queued run with the deduplication key in the queue of the group. If there is none, the run `id` has the
+-- key from now on.
 local function duplicate_of(group, key, id)
   local of_queue = unique[group.queue] or {}
   unique[group.queue] = of_queue
@@ -52,7 +55,7 @@ local function look_at(number, group, at)
   end
   local found = redis.call('HMGET', run .. id, 'workflow', 'fingerprint', 'status', 'submitted_by')
   if found[4] == nonce .. ' ' .. number then
-    -- Added by an earlier attempt of this call.
+    -- An earlier attempt of this call added the run.
     answers[1 + number] = false
   elseif seen[id] then
     answers[1 + number] = {}
@@ -76,7 +79,7 @@ while at < #ARGV do
   end
 end
 
--- Every set gets all of its runs at once.
+-- The new members of each set, so that one command adds them all.
 local sets, turns, known = {}, {}, {}
 local function add(set, score, member)
   local members = sets[set]
@@ -88,7 +91,7 @@ local function add(set, score, member)
   members[at + 1], members[at + 2] = score, member
 end
 
--- Puts the run where it is found, as `put` does.
+-- Puts a new run into its place, as `put`.
 local function place(id, found, start, group)
   if start > moment then
     return add(due, whole(start), id)
@@ -112,7 +115,7 @@ local function place(id, found, start, group)
   add(set, found.rank, member_of(id, found))
 end
 
--- The rank of a run, as text.
+-- Returns the rank of a run, as text.
 local function rank_for(group, options, start)
   local rules, priority = group.rules, options.priority
   if rules.fair then

@@ -1,8 +1,9 @@
--- id, holder, ttl, what was seen.. -- takes a run that is as it was when that was decided.
+-- Takes the lease of a run, if the run has not changed since the store decided this.
+-- Arguments: id, holder, ttl, the fields that the store saw..
 local moment = now()
 local seen = redis.call('HMGET', run, 'place', 'token', 'status', 'version', 'until', 'holder', 'recorded')
 if seen[6] == ARGV[2] then
-  -- Nothing was written under it yet: its owner has not heard of it.
+  -- An earlier attempt of this call took the lease, but its answer was lost. So the owner has written nothing yet.
   bind(run)
   return journal('held', moment)
 end

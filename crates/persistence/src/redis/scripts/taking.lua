@@ -1,7 +1,7 @@
--- Takes the lease of a ready run, or says why not. The sets only say where to look, so every run is read before it is
--- taken.
+-- The functions that take the lease of a ready run. The sets are only hints, so a claim reads each run before it takes
+-- the run.
 
--- The fields of a run, in pairs and as a table. Both are empty if it cannot be read.
+-- Returns the fields of a run, as a list and as a table. Both are empty if the run cannot be read.
 local function fields_of(id)
   local fields, found = redis.pcall('HGETALL', run .. id), {}
   for at = 1, #fields, 2 do
@@ -10,13 +10,13 @@ local function fields_of(id)
   return fields, found
 end
 
--- Whether the run is due, and in a lane where it belongs.
+-- Returns whether the run is due, and belongs to the lane.
 local function belongs(found, lane, queue, moment)
   return found.workflow == lane.workflow and (found.version or '0') == lane.version
     and (found.queue or '') == queue and not is_held(found, moment) and (due_at(found) or math.huge) <= moment
 end
 
--- Ends a run that was not started in time, with that text as its error.
+-- Ends a run that was not started in time. `text` is its error.
 local function end_late(id, found, text, moment)
   local entries = redis.call('HGETALL', waits .. id)
   redis.call('HDEL', run .. id, 'outcome', 'failed_on', 'wake', 'cancel', 'holder', 'until')
@@ -28,8 +28,8 @@ local function end_late(id, found, text, moment)
   end
 end
 
--- The records and the waiting entries of a run. A run that never had an owner has none, unless it was imported. Returns
--- `false` if they cannot be read, or if records are missing.
+-- Returns the records and the waiting entries of a run. A run that never had an owner has none, unless it was imported.
+-- Returns `false` if they cannot be read, or if records are missing.
 local function contents_of(id, found)
   if (found.token or '0') == '0' and not found.imported_by then
     return nil, nil
@@ -51,7 +51,7 @@ local function begin(id, found, lane, holder, ends, changed)
   end
 end
 
--- Takes the lease of another run. Counts as `Header::claim` in core does.
+-- Takes the lease of another run. Counts the crashes as `Header::claim` in core.
 local function resume(id, found, lane, holder, ends, changed)
   local recorded, crashes = found.recorded or '0', 0
   if has_owner(found) and recorded == (found.recorded_before or '0') then

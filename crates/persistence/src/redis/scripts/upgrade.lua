@@ -1,9 +1,10 @@
--- the new format -- brings up to date what the formats before wrote.
+-- Converts the data of older formats.
+-- Arguments: the new format
 local format = base .. 'format'
 if tonumber(redis.call('GET', format)) >= tonumber(ARGV[1]) then
   return {'done'}
 end
--- In the first format, entries could not be found by their tokens.
+-- The first format had no set of the entries by their tokens.
 if redis.call('GET', format) == '1' then
   for _, member in ipairs(redis.call('ZRANGE', asking, 0, -1)) do
     local at = string.find(member, '\0\0', 1, true)
@@ -14,7 +15,7 @@ if redis.call('GET', format) == '1' then
     end
   end
 end
--- In the second format, `due` held all runs that have not ended, also those with a lease: a claim or a renewal moves
--- each of them to the place where it is now.
+-- In the second format, `due` held all runs that have not ended, even runs with a lease. A claim or a renewal moves
+-- each of them to its place in the new format.
 redis.call('SET', format, ARGV[1])
 return {'done'}

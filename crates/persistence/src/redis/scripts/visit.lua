@@ -1,9 +1,10 @@
 -- The queues that a claim visits, in turn.
 
--- At how many lanes of a workflow one call looks, and how many runs of a lane it reads at a time.
+-- The maximum number of lanes of a workflow that one call reads, and the number of runs of a lane that it reads at a
+-- time.
 local LANES, PAGE = 500, 100
 
--- The first text behind all that begin with this marked one.
+-- Returns the first text after all texts that begin with this marked text.
 local function behind_all(queue)
   return string.sub(queue, 1, -2) .. '\1'
 end
@@ -29,8 +30,8 @@ local function add_lanes(queues, served, names, round, page)
   return queue
 end
 
--- The queues with lanes of the served workflows that follow the queue `turn`, in a circle, to read `page` runs at a time.
--- Returns these, whether they are all, and the last queue that was seen.
+-- Returns the queues with lanes of the served workflows, in a circle that begins after the queue `turn`. Also returns
+-- whether they are all such queues, and the last queue of the list. A claim reads `page` runs of a lane at a time.
 local function queues_of(served, turn, page)
   local queues, all, last = {}, true, nil
   for _, one in ipairs(served) do
@@ -51,7 +52,7 @@ local function queues_of(served, turn, page)
   return queues, all, last
 end
 
--- Reads the rules of a queue, with the function `rules`, and what they permit.
+-- Reads the rules of a queue with the function `rules`, and creates its allowance.
 local function open(visit, rules, moment)
   visit.rules, visit.running = rules(visit.queue), {}
   if visit.rules.concurrency or visit.rules.per_key or visit.rules.runs then
@@ -61,7 +62,7 @@ local function open(visit, rules, moment)
   end
 end
 
--- The next run of a lane, and its rank.
+-- Returns the next run of a lane, and its rank.
 local function head(lane)
   local member = lane.page[lane.at]
   if not member and (lane.read == 0 or #lane.page == 2 * lane.size) then
@@ -72,7 +73,7 @@ local function head(lane)
   return member, lane.page[lane.at + 1]
 end
 
--- Whether a run is before another one, by their ranks and the order of their submission.
+-- Returns whether a run starts before another one, by their ranks and the order of their submission.
 local function is_before(member, rank, other, other_rank)
   if rank ~= other_rank then
     return rank < other_rank
@@ -80,7 +81,7 @@ local function is_before(member, rank, other, other_rank)
   return tonumber(string.sub(member, 1, 16)) < tonumber(string.sub(other, 1, 16))
 end
 
--- The lane with the first ready run of a queue, that run, and its rank.
+-- Returns the lane with the first ready run of a queue, the run, and its rank.
 local function first_of(visit)
   local lanes = visit.lanes
   if #lanes == 1 then
@@ -96,7 +97,7 @@ local function first_of(visit)
   return first, first_member, first_rank
 end
 
--- Whether as many runs with that key are running as may.
+-- Returns whether the key has as many running runs as the queue permits.
 local function is_key_full(visit, key, moment)
   local allowance = visit.allowance
   if not key or not allowance or not allowance.per_key then

@@ -1,4 +1,6 @@
--- token, holder, nonce, key, member, expires in, length of the token, token and request
+-- Adds an entry that waits for an answer.
+-- Arguments: token, holder, nonce, key, member, milliseconds until it expires or `-`, length of the token, token and
+-- request
 local old, entry = redis.call('HGET', records, ARGV[4]), redis.call('HGET', waits, ARGV[4])
 local _, asked
 if old then
@@ -6,7 +8,7 @@ if old then
 elseif entry then
   _, asked = expiry(entry)
 end
--- Asked by an earlier attempt of this write, and maybe answered since.
+-- An earlier attempt of this write asked the question. The entry may have an answer since.
 if asked == ARGV[3] then
   return {'done'}
 end

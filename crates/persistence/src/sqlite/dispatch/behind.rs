@@ -1,11 +1,12 @@
-//! Runs behind a limit of their key.
+//! Runs behind the limit of their key.
 //!
-//! A claim that meets a ready run whose key is full moves it behind the limit, so that later claims do not meet it
-//! again. When a run of the key ends or otherwise leaves the front, the first run behind the limit becomes ready again.
-//! Therefore a full key with many runs costs a claim nothing.
+//! A key is full if as many of its runs are running as the queue permits. If a claim finds a ready run whose key is
+//! full, it moves the run behind the limit, so that later claims do not read the run again. When a run of the key stops
+//! running, the first run behind the limit becomes ready again. Therefore a full key with many runs does not slow down
+//! claims.
 //!
-//! This misses a few events: for example, the lease of a paused run expires. So a claim looks at all keys with runs
-//! behind a limit once in a while.
+//! Some events do not cause this check, for example the expiry of the lease of a paused run. So a claim checks all keys
+//! with runs behind a limit once a second.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +19,7 @@ use super::super::error::Failure;
 use super::super::owners;
 use super::super::runs::RunRow;
 
-/// The pause between two looks at all keys.
+/// The pause between two checks of all keys.
 const PAUSE: Duration = Duration::from_secs(1);
 
 const PUT_BEHIND: &str = "UPDATE awaitly_runs SET ready = 3 WHERE id = ?";
@@ -32,12 +33,12 @@ const NEXT_QUEUE: &str =
 const NEXT_KEY: &str = "SELECT queue_key FROM awaitly_runs WHERE ready = 3 AND queue = ? AND queue_key >= ? \
     ORDER BY queue_key LIMIT 1";
 
-/// Counts the running runs of a queue that one store holds, by key. The lease of a run on the list 0 is live, because
-/// the run is moved to another list when the lease expires.
+/// Counts the running runs of a queue that one process holds, by key. A run with an owner on the list 0 has a live
+/// lease, because a claim moves the run to another list when the lease expires.
 const RUNNING: &str = "SELECT queue_key, count(*) FROM awaitly_runs WHERE owner IS NOT NULL AND ready < 2 \
     AND lock_file IS ?1 AND queue = ?2 AND (ready = 0 OR lease_until > ?3) GROUP BY queue_key";
 
-/// The number of runs that one operation may still move between lists, so that it does not keep others waiting.
+/// The number of runs that one operation may still move between lists. The limit keeps the operation short.
 #[derive(Debug)]
 pub(super) struct Moves(usize);
 
@@ -69,7 +70,7 @@ impl Batch<'_> {
         self.execute(PUT_BEHIND, [slot]).map(drop)
     }
 
-    /// Lets another run of the key start, if `row` has left the front.
+    /// Lets another run of the key start, if `row` was ready or running before and is not any more.
     pub(in super::super) fn follow(&mut self, row: &mut RunRow) -> Result<(), Failure> {
         if row.has_left_front() { self.make_room(&row.header.place) } else { Ok(()) }
     }
@@ -86,7 +87,7 @@ impl Batch<'_> {
         self.execute(BRING_BACK, (queue, key, most))
     }
 
-    /// Looks at all keys with runs behind a limit, unless that happened a moment ago.
+    /// Checks all keys with runs behind a limit, unless a claim did so less than a second ago.
     pub(super) fn sweep(&mut self, moves: &mut Moves) -> Result<(), Failure> {
         if self.queues.swept.is_some_and(|swept| swept.elapsed() < PAUSE) {
             return Ok(());
@@ -101,7 +102,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Makes the runs of a queue ready that are behind a limit although their key has room.
+    /// Makes runs of a queue ready that are behind the limit of their key, if the key has room.
     pub(super) fn sweep_queue(&mut self, queue: &str, moves: &mut Moves) -> Result<(), Failure> {
         let mut from = String::new();
         let mut allowance = None;
@@ -150,7 +151,7 @@ impl Batch<'_> {
     }
 }
 
-/// Returns the first text after `text` in the order of SQLite.
+/// Returns the first text after `text` in SQLite's order.
 pub(super) fn after(text: &str) -> String {
     format!("{text}\0")
 }

@@ -1,4 +1,4 @@
-//! Ended children: the runs that other runs wait for.
+//! Ended children, for which other runs wait.
 
 use awaitly_core::journal::{Header, Record, Settling, Status};
 
@@ -19,7 +19,7 @@ impl Batch<'_> {
             Err(failure) => Err(failure),
         };
         match reported {
-            // An unreadable parent does not keep its children from ending.
+            // If the parent cannot be read, the child ends nevertheless.
             Err(Failure::Refused(error)) => {
                 tracing::error!(run = %parent.run, %error, "a parent cannot be read: it does not learn that its child ended");
                 Ok(())
@@ -31,7 +31,7 @@ impl Batch<'_> {
     fn tell(&mut self, mut parent: RunRow, record: &Record) -> Result<(), Failure> {
         match self.settle(&parent, &record.key, Settling::Answer, None)? {
             Ok(()) => self.put_answer_and_wake(&mut parent, record),
-            // The parent does not wait for this child, or no longer.
+            // The parent does not wait for this child.
             Err(_) => Ok(()),
         }
     }

@@ -30,10 +30,10 @@ pub(in super::super) struct Claims {
     pub(in super::super) schedule: Option<Timestamp>,
 }
 
-/// The maximum number of runs per claim, so that one claim does not keep other operations waiting.
+/// The maximum number of runs per claim. The limit keeps a claim short.
 const MOST: usize = 4096;
 
-/// The time after which a claim that gets all of its runs looks for dead owners nevertheless.
+/// The time after which a claim searches for dead owners even if it finds enough runs.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 const PROMOTE: &str = "UPDATE awaitly_runs SET ready = 2 WHERE id IN (SELECT id FROM awaitly_runs \
@@ -44,7 +44,7 @@ const NEXT_DUE: &str =
 
 const HAS_PROGRESSED: &str = "SELECT 1 FROM awaitly_steps WHERE run = ? AND seq > ?";
 
-/// A claim under way.
+/// A claim in progress.
 struct Claiming<'c> {
     claim: &'c Claim,
     limit: usize,
@@ -58,7 +58,7 @@ struct Visit {
     lanes: Vec<Lane>,
     /// `None`: the queue has no limits.
     allowance: Option<Allowance>,
-    /// The highest rank of a started run, without its priority.
+    /// The highest rank of a started run, without the effect of its priority.
     started: Option<i64>,
 }
 
@@ -91,7 +91,7 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Makes the runs due whose owners died. Returns whether there are any.
+    /// Makes the runs of dead owners due. Returns whether there are any.
     pub(in super::super) fn bury_dead_owners(&mut self) -> Result<bool, Failure> {
         self.queues.searched = Some(Instant::now());
         let mut found = false;
@@ -175,7 +175,7 @@ impl Batch<'_> {
                 self.leases.given_back(first.slot);
                 self.write_whole(STATUS, &mut whole)?;
                 self.report(&whole.row.header)?;
-                // Another run of the key, or the parent, may have become ready.
+                // Another run of the key or the parent of the run may have become ready.
                 claiming.look_again(Some(self.now));
             } else if !visit.admits(header.place.key.as_deref()) {
                 self.put_behind(first.slot)?;
@@ -203,7 +203,7 @@ impl Batch<'_> {
         Ok(Taken { lease, header: row.header, input, found })
     }
 
-    /// Reads a run. An unreadable run does not keep the others from starting.
+    /// Reads a run. If it cannot be read, the other runs start nevertheless.
     fn readable(&self, slot: i64) -> Result<Option<WholeRow>, Failure> {
         match runs::whole_in(self.connection, slot) {
             Err(Failure::Refused(error)) => {
@@ -214,7 +214,7 @@ impl Batch<'_> {
         }
     }
 
-    /// Keeps the state of a queue after the last run that this claim took from it.
+    /// Stores the state of a queue after the last run that this claim took from it.
     fn leave(&mut self, visit: Visit, claiming: &mut Claiming<'_>) -> Result<(), Failure> {
         let Visit { queue, allowance, started, .. } = visit;
         claiming.look_again(allowance.as_ref().and_then(Allowance::opens_at));
@@ -235,7 +235,7 @@ impl Claiming<'_> {
         self.limit - self.claims.runs.len()
     }
 
-    /// Lets the worker claim again at `moment` at the latest.
+    /// Lets the worker claim again at `moment`, or earlier.
     fn look_again(&mut self, moment: Option<Timestamp>) {
         self.claims.next = self.claims.next.into_iter().chain(moment).min();
     }

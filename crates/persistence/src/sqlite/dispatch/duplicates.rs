@@ -12,8 +12,8 @@ const DUPLICATE: &str =
     "SELECT id FROM awaitly_runs WHERE status = 'queued' AND queue = ? AND unique_key = ? LIMIT 1";
 
 impl Batch<'_> {
-    /// Returns the queued run with the deduplication key of a submission, if there is one. Gives it the new input and
-    /// start if the submission replaces them.
+    /// Returns the queued run with the deduplication key of a submission, if there is one. If the submission replaces
+    /// the run, gives the run the new input and start.
     pub(super) fn duplicate(&mut self, submit: &Submit, ranks: &mut Ranks) -> Result<Option<RunId>, Failure> {
         let Some(Unique { key, replaces }) = &submit.unique else { return Ok(None) };
         let mut statement = self.connection.prepare_cached(DUPLICATE)?;

@@ -1,4 +1,4 @@
-//! The ready runs of the served workflows, by queue. Only the index of ready runs is read here.
+//! The ready runs of the served workflows, by queue. These functions read only the index of ready runs.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use rusqlite::Connection;
 use super::super::error::Failure;
 use super::behind::after;
 
-/// The queues with ready runs of the served workflows, in the order of their names, beginning after one queue and
-/// ending with it.
+/// The queues with ready runs of the served workflows, in a circle in the order of their names. The circle begins after
+/// the queue `end` and ends with it.
 ///
-/// A claim that needs few runs looks at few queues.
+/// The ring reads one queue at a time, so a claim that needs few runs reads few queues.
 #[derive(Debug)]
 pub(super) struct Ring<'c> {
     heads: Vec<Head<'c>>,
@@ -43,7 +43,7 @@ pub(super) struct Lane {
 /// A queue with its lanes.
 type Lanes = (Arc<str>, Vec<Lane>);
 
-/// The first of several lanes' runs.
+/// The first run of several lanes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct First {
     pub(super) rank: i64,
@@ -114,7 +114,7 @@ impl Lane {
         }
     }
 
-    /// Returns whether runs are left, as far as the lane knows.
+    /// Returns whether the lane may have more runs.
     pub(super) fn has_more(&self) -> bool {
         self.has_more || !self.ahead.is_empty()
     }

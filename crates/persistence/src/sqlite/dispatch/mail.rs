@@ -41,7 +41,7 @@ const TAKE: &str = "DELETE FROM awaitly_mail WHERE run = ? AND mailbox = ? AND s
 
 impl Batch<'_> {
     pub(super) fn send(&mut self, messages: &[Message]) -> Result<Vec<Result<(), Unsent>>, Failure> {
-        // Reads all runs first, so that an unreadable one does not leave half of the messages sent.
+        // Reads all runs first. If one cannot be read, no message is sent.
         let mut addressees = HashMap::new();
         for message in messages {
             if let Entry::Vacant(place) = addressees.entry(&message.run) {
@@ -90,10 +90,10 @@ impl Batch<'_> {
         Ok(Ok(()))
     }
 
-    /// Makes a waiting run due, and a running run that is on its way to wait.
+    /// Makes a waiting run due. If the run is running, marks it, so that it is due as soon as it waits.
     fn wake_by_mail(&mut self, mut row: RunRow) -> Result<(), Failure> {
         if !row.header.has_begun() && row.held.is_none() {
-            // The run has not looked into its mailbox yet.
+            // The run has not begun, so it has found no mailbox empty.
             return Ok(());
         }
         if row.header.status == Status::Waiting {

@@ -1,8 +1,8 @@
 //! The operations of clients and workers.
 //!
-//! The columns `due_at` and `ready` of a run say where claims find it: see [`Ready`](super::runs::Ready). A claim first
-//! makes the runs ready whose time has come, and then takes ready runs in the order of an index. So neither the runs
-//! that wait for their time nor the runs that have ended cost a claim anything.
+//! A claim finds a run by its columns `due_at` and `ready`: see [`Ready`](super::runs::Ready). The claim first makes
+//! the runs ready whose time has come, and then takes ready runs in the order of an index. So runs that wait and runs
+//! that have ended do not slow down a claim.
 
 mod behind;
 mod children;
@@ -64,7 +64,7 @@ impl Dispatch for SqliteStore {
                     Some(Held { lease, run: StoredRun { header, input, records, waits } })
                 }
                 Err(error) => {
-                    // The lease lasts until it expires, so that this run does not occupy every claim.
+                    // This run keeps its lease until the lease expires, so that the next claims do not read it again.
                     tracing::error!(run = %lease.run(), %error, "the journal of a due run cannot be read");
                     None
                 }

@@ -11,11 +11,11 @@ use super::super::checksum::{self, with_checksum};
 use super::super::error::Failure;
 use super::super::runs::of_text;
 
-/// The ranks that one operation gives.
+/// The ranks that one operation assigns.
 #[derive(Debug, Default)]
 pub(super) struct Ranks(HashMap<(Arc<str>, Arc<str>), Fairness>);
 
-/// The rank of a run in a fair queue, until it is certain that the run gets it.
+/// A rank in a fair queue that a run may get. [`Ranks::keep`] assigns it.
 #[derive(Debug)]
 pub(super) struct Ranked {
     queue_and_key: (Arc<str>, Arc<str>),
@@ -27,11 +27,11 @@ const NEXT: &str = "SELECT queue, key, next, checksum FROM awaitly_queue_keys WH
 const STORE: &str =
     "INSERT OR REPLACE INTO awaitly_queue_keys (queue, key, next, checksum) VALUES (?, ?, ?, ?)";
 
-/// Removes the keys whose next run would rank at the virtual time anyway.
+/// Removes the keys whose next run would get the virtual time as its rank without their row.
 const REMOVE: &str = "DELETE FROM awaitly_queue_keys WHERE next <= (SELECT coalesce(max(virtual_time), 0) \
     FROM awaitly_queues WHERE name = queue)";
 
-/// The number of written ranks after which old ones are removed, at least.
+/// The minimum number of written ranks between two removals of old ranks.
 const MANY: usize = 1024;
 
 impl Batch<'_> {
@@ -60,7 +60,7 @@ impl Batch<'_> {
         Ok(Some(row.get(2)?))
     }
 
-    /// Writes the ranks that an operation gave.
+    /// Writes the ranks that an operation assigned.
     pub(super) fn store_ranks(&mut self, ranks: &Ranks) -> Result<(), Failure> {
         if ranks.0.is_empty() {
             return Ok(());
@@ -82,7 +82,7 @@ impl Batch<'_> {
 }
 
 impl Ranks {
-    /// Notes that a run got its rank.
+    /// Assigns a rank to its run.
     pub(super) fn keep(&mut self, ranked: Option<Ranked>) {
         self.0.extend(ranked.map(|ranked| (ranked.queue_and_key, ranked.fairness)));
     }

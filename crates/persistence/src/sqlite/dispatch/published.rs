@@ -49,7 +49,7 @@ const ITEMS: &str = concat!(
 const DROP_STREAMS: &str = "DELETE FROM awaitly_published WHERE run = ? AND position >= 0";
 
 impl Batch<'_> {
-    /// Publishes values, or nothing if one of them is refused.
+    /// Publishes values. If one of them is refused, publishes none.
     pub(super) fn publish(&mut self, lease: &Lease, published: &[Publish]) -> Result<(), Failure> {
         self.leases.confirm(self.connection, lease)?;
         let mut lengths = HashMap::new();

@@ -35,7 +35,7 @@ pub(super) struct State {
     pub(super) virtual_time: i64,
 }
 
-/// What the writer knows about queues. The states are current until another connection commits; see
+/// The states of queues that the writer keeps in memory. They are current until another connection commits: see
 /// [`Leases`](super::super::leases::Leases).
 #[derive(Debug, Default)]
 pub(in super::super) struct Queues {
@@ -46,7 +46,7 @@ pub(in super::super) struct Queues {
     pub(super) turn: Arc<str>,
     /// The time of the last search for dead owners.
     pub(super) searched: Option<Instant>,
-    /// The time of the last look at all keys with runs behind a limit.
+    /// The time of the last check of all keys with runs behind a limit.
     pub(super) swept: Option<Instant>,
     /// The number of ranks written for keys of fair queues since the last removal of old ones, and the number at which
     /// the next removal is due.
@@ -78,7 +78,7 @@ impl Queues {
         }
     }
 
-    /// Forgets all states, because a transaction was rolled back and its changes here are void.
+    /// Forgets all states, because they may contain changes of a transaction that was rolled back.
     pub(in super::super) fn forget_all(&mut self) {
         self.known.clear();
     }
@@ -122,7 +122,7 @@ impl State {
         self.settings.as_ref().is_some_and(|settings| settings.fair)
     }
 
-    /// Returns the settings, if they limit the running or the starting runs.
+    /// Returns the settings, if they limit the number of running runs or of starts.
     pub(super) fn limits(&self) -> Option<&Queue> {
         self.settings.as_ref().filter(|settings| settings.is_limited())
     }

@@ -16,14 +16,14 @@ use super::super::requests::Request;
 use super::claim::Claims;
 use crate::unclaimed::Back;
 
-/// The number of bytes that a run counts in the queue of the writer beside its input, so that a commit does not take
-/// too long.
+/// The number of bytes that the writer's queue counts for a run, in addition to its input. It limits the runs of a
+/// commit.
 const RUN_BYTES: usize = 1024;
 
 #[derive(Debug)]
 pub(in super::super) struct Submission(pub(super) Vec<Submit>);
 
-/// A claim, and the way back for the leases that do not reach their caller.
+/// A claim, and the means to release the leases that do not reach their caller.
 #[derive(Debug)]
 pub(in super::super) struct Claiming(pub(super) Claim, pub(super) Arc<dyn Back>);
 
@@ -56,12 +56,12 @@ impl Request for Submission {
     }
 }
 
-/// A claim need not survive a crash of the system, for the reasons that hold for an opening.
+/// A claim need not survive a crash of the system, for the reasons given for an opening.
 impl Request for Claiming {
     type Answer = Claims;
 
     const LEASES: bool = true;
-    // Without a caller, the leases would never be released.
+    // If the caller is gone, no one else would release the leases.
     const NEEDS_CALLER: bool = true;
 
     fn apply(&self, batch: &mut Batch<'_>) -> Result<Claims, Failure> {
@@ -167,8 +167,8 @@ impl Request for Receiving {
     }
 }
 
-/// A publication need not survive a crash of the system: the later records of the run are lost with it, so the run
-/// publishes again.
+/// A published value need not survive a crash of the system. If it is lost, so are the later records of the run, and
+/// the resumed run publishes the value again.
 impl Request for Publishing {
     type Answer = ();
 

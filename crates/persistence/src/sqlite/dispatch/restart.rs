@@ -8,7 +8,7 @@ use super::super::runs::RESTART;
 use super::place::Ranks;
 
 impl Batch<'_> {
-    /// Starts a run again, in the next place of its queue. Its mail and its published values stay.
+    /// Restarts a run, in the next place of its queue. The run keeps its messages and its published values.
     pub(in super::super) fn restart(&mut self, lease: &Lease, input: Option<&Input>) -> Result<(), Failure> {
         let mut whole = self.held_run(lease)?;
         let mut ranks = Ranks::default();

@@ -46,7 +46,7 @@ const DELETE: &str = "DELETE FROM awaitly_schedules WHERE name = ?";
 
 impl Batch<'_> {
     pub(super) fn put_schedules(&self, changes: &[PutSchedule]) -> Result<Vec<bool>, Failure> {
-        // Reads all schedules first, so that an unreadable one does not leave half of the changes made.
+        // Reads all schedules first. If one cannot be read, no schedule changes.
         changes.iter().try_for_each(|change| self.version_of(&change.name).map(drop))?;
         changes.iter().map(|change| self.put_schedule(change)).collect()
     }

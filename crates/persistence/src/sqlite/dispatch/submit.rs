@@ -29,7 +29,7 @@ impl Batch<'_> {
         ranks: &mut Ranks,
     ) -> Result<Result<Submitted, Refused>, Failure> {
         if submit.unique.is_some() {
-            // The run id is decided first.
+            // The run id counts before the deduplication key.
             if let Some(found) = runs::whole(self.connection, &submit.run)? {
                 return Ok(submit.matches(&found.row.header));
             }
@@ -46,7 +46,7 @@ impl Batch<'_> {
             return Ok(Ok(Submitted::Queued));
         }
         let found = runs::whole(self.connection, &submit.run)?;
-        // A run that could not be added exists.
+        // The statement adds a run unless a run with its id exists.
         let found = found.ok_or_else(|| undecodable("run_id"))?;
         Ok(submit.matches(&found.row.header))
     }

@@ -1,9 +1,11 @@
--- Queues. A run has a place in a queue, and two columns for the claims of workers: `due_at` is when the run is due, NULL if
--- it is not, and `ready` is its list: 2 for a run that is known to be due, 3 for one that is due but behind a limit of its
--- key, 1 for one that an owner holds and that only a change makes due, and 0 for all others.
+-- Queues. A run has a place in a queue, and two columns for claims. `due_at` is the time at which the run is due, or
+-- NULL if only a change makes it due. `ready` is the list of the run: 2 if a claim has noticed that the run is due, 3
+-- if it is due but behind the limit of its key, 1 if an owner holds it and only a change makes it due, and 0 for all
+-- others.
 --
--- A process of an older version that has the file open knows no queues. So its leases end here, and as a column has another
--- name it can take no others. A row whose checksum does not match keeps none.
+-- A process with an older version of this library may have the file open, and does not know queues. So its leases end
+-- here. It cannot take new ones, because a column gets a new name. A row with a wrong checksum loses its checksum, so
+-- that no process trusts it.
 
 UPDATE awaitly_runs SET checksum = NULL WHERE checksum IS NOT awaitly_checksum(id, run_id, workflow, version, format,
     status, failed_on, token, owner, owner_file, lease_until, error, created_at, changed_at, wake_at, cancel_requested,
