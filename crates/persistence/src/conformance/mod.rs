@@ -1,8 +1,8 @@
 //! The promises of a store, to check your own store.
 //!
-//! Each promise has a descriptive name. If a store breaks the promise, its check panics with the expected and the actual
-//! value. [`conformance_tests!`](crate::conformance_tests) creates a test for each, so that the test runner names a broken
-//! promise; [`check`] runs one of [`PROMISES`], and [`check_all`] runs all of them.
+//! Each promise has a descriptive name. If a store breaks the promise, its check panics with the expected and the
+//! actual value. [`conformance_tests!`](crate::conformance_tests) creates a test for each, so that the test runner
+//! names a broken promise; [`check`] runs one of [`PROMISES`], and [`check_all`] runs all of them.
 //!
 //! The suite calls the methods of [`Operate`], so the store must implement that trait beside [`Store`]. The store may
 //! contain other runs during the check, because every promise uses run ids of its own. If a promise needs an expired
@@ -19,8 +19,8 @@
 //! ```
 //!
 //! [`dispatch_tests!`](crate::dispatch_tests) creates tests for the promises about queues and claims, for a store that
-//! implements [`Dispatch`], and [`closing_tests!`](crate::closing_tests) creates tests for the promises about closing, for a store that can be
-//! closed.
+//! implements [`Dispatch`]. [`closing_tests!`](crate::closing_tests) creates tests for the promises about closing, for
+//! a store that can be closed.
 //!
 //! If a store depends on a resource that must stay alive, for example a folder or a server, pass both as a fixture:
 //!
@@ -174,8 +174,8 @@ macro_rules! __every_promise {
     };
 }
 
-/// Creates a test for every promise of a store. The argument is an expression that creates a fresh [`Fixture`]: a store, or a
-/// store with the resources that it needs. It is evaluated once per test, and may `.await`. The store needs
+/// Creates a test for every promise of a store. The argument is an expression that creates a fresh [`Fixture`]: a
+/// store, or a store with the resources that it needs. It is evaluated once per test, and may `.await`. The store needs
 /// [`Operate`].
 ///
 /// The tests are `#[tokio::test]` functions: the crate that uses this macro needs `tokio` with `macros` and `rt`.
@@ -354,7 +354,8 @@ pub async fn check<S: Operate>(promise: &str, store: &S) {
     macro_rules! call {
         ([$($promise:ident)*]) => {
             match promise {
-                // On the heap, because the future of this function would else be as large as that of the largest promise.
+                // On the heap. Otherwise, the future of this function would be as large as the future of the largest
+                // promise.
                 $(stringify!($promise) => Box::pin($promise(store)).await,)*
                 _ => panic!("there is no promise `{promise}`: `PROMISES` lists all of them"),
             }
@@ -363,8 +364,8 @@ pub async fn check<S: Operate>(promise: &str, store: &S) {
     __every_promise!(call);
 }
 
-/// Checks that `store` keeps one promise about queues and claims. The names of these promises are the names of the tests
-/// that [`dispatch_tests!`](crate::dispatch_tests) creates.
+/// Checks that `store` keeps one promise about queues and claims. The names of these promises are the names of the
+/// tests that [`dispatch_tests!`](crate::dispatch_tests) creates.
 ///
 /// # Panics
 /// Panics if the store breaks the promise, or if no promise has this name.

@@ -46,7 +46,7 @@ pub(super) async fn runs(
         for run in runs {
             let known = known(&run, answers.next().unwrap_or_default())?;
             let has_key = query.key.is_some() && matches!(answers.next(), Some(Value::Int(1)));
-            // The run was deleted in between.
+            // The run was deleted in the meantime.
             let Some(known) = known else { continue };
             let place: Box<str> = Box::from(known.place());
             let summary = RunSummary::of(run, &known.header, known.lease(now));
@@ -80,7 +80,7 @@ pub(super) async fn due(link: &Link, names: &Names, query: &DueQuery) -> Result<
     for (set, prefix) in sets {
         found.extend(due_in(link, names, query, set, prefix).await?);
     }
-    // A run may have moved from one set to another in between.
+    // A run may have moved from one set to another between two reads.
     let mut seen = HashSet::new();
     found.retain(|due| seen.insert(due.run.clone()));
     Ok(limits::longest_overdue(found, query.page_limit()))

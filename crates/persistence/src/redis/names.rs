@@ -7,7 +7,7 @@ use awaitly_core::store::{RunId, StoreError};
 /// The names of the keys under a prefix, and of the members in the lists of waiting entries.
 ///
 /// The key of a run ends in `/` and the run id. Neither a prefix nor a part contains another `/`, so all names are
-/// distinct, whatever the prefixes and run ids are.
+/// distinct for all prefixes and run ids.
 #[derive(Debug, Clone)]
 pub(super) struct Names {
     prefix: Arc<str>,
@@ -51,14 +51,14 @@ impl Names {
         self.of_store(":")
     }
 
-    /// Returns the sorted set of the run ids that become due later, or since the last claim, by the time at which they
-    /// become due.
+    /// Returns the sorted set of the run ids that become due later, or have become due since the last claim, by the
+    /// time at which they become due.
     pub(super) fn due(&self) -> String {
         self.of_store(":due")
     }
 
-    /// Returns the sorted set of the run ids that are due, by the time at which they became due, except those in lanes
-    /// that are in this order themselves.
+    /// Returns the sorted set of the due run ids, by the time at which they became due. Lanes that already have this
+    /// order are not included.
     pub(super) fn overdue(&self) -> String {
         self.of_store(":overdue")
     }
@@ -83,8 +83,8 @@ impl Names {
         self.of_store(":lapses")
     }
 
-    /// Returns the sorted set of the held runs of a queue, by the time at which their leases end. `queue` is a member of
-    /// [`lapses`](Self::lapses).
+    /// Returns the sorted set of the held runs of a queue, by the time at which their leases end. `queue` is a member
+    /// of [`lapses`](Self::lapses).
     pub(super) fn held(&self, queue: &str) -> String {
         self.of_run(":held/", queue)
     }
@@ -128,7 +128,7 @@ impl Names {
     }
 }
 
-/// Marks the end of a text, such that text after it does not change the order of marked texts.
+/// Marks the end of a text. Text after the mark does not change the order of marked texts.
 pub(super) fn marked(text: &str) -> String {
     let mut marked = text.replace('\0', "\0\u{1}");
     marked.push_str("\0\0");

@@ -42,7 +42,7 @@ pub(super) async fn waiting(
         }
         let mut answers = link.read(&ask).await?.into_iter();
         for (run, key) in asked {
-            // The entry was answered, or its run has ended, in between.
+            // The entry was answered, or its run has ended, in the meantime.
             let Some(waiting) = entry(run, key, &mut answers)? else { continue };
             let Waiting { run, entry, .. } = &waiting;
             let is_behind = after.as_ref().is_none_or(|(since, last, last_key)| {

@@ -12,7 +12,7 @@ pub(super) struct Probe {
     pub(super) due: Option<i64>,
     /// The earliest time at which the leases of a claim may expire.
     pub(super) lapse: Option<i64>,
-    /// The lanes with due runs of the served workflows, without those of paused queues.
+    /// The lanes with due runs of the served workflows, without the lanes of paused queues.
     pub(super) lanes: Vec<Lane>,
     /// The earliest time of a schedule.
     pub(super) schedule: Option<i64>,
