@@ -12,6 +12,7 @@ mod claim;
 mod duplicates;
 mod exchange;
 mod fair;
+mod plain;
 mod probe;
 mod queues;
 mod runs;

@@ -10,6 +10,7 @@ use awaitly_core::store::{Start, Submit, Submitted};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Error, Row};
 
+use super::plain::Plain;
 use super::{duplicates, fair};
 use crate::postgres::error::undecodable;
 use crate::postgres::lane::Fate;
@@ -114,8 +115,16 @@ async fn add(
     runs: &[Run<'_>],
     commit: Commit,
 ) -> Result<Vec<Result<Submitted, Refused>>, Error> {
-    let submitting = &statements.submitting;
-    if insert(connection, &submitting.add, channel, runs, &[]).await? == runs.len() {
+    let mut added = None;
+    // A failed statement would end the caller's transaction.
+    if let (Commit::Each, Some(plain)) = (commit, Plain::of(runs)) {
+        added = plain.insert(connection, statements, channel).await?;
+    }
+    let added = match added {
+        Some(added) => added,
+        None => insert(connection, &statements.submitting.add, channel, runs, &[]).await?,
+    };
+    if added == runs.len() {
         return Ok(vec![Ok(Submitted::Queued); runs.len()]);
     }
     let mut existing = existing(connection, statements, runs).await?;

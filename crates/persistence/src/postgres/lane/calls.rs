@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use awaitly_core::journal::{Outcome, Timestamp};
+use awaitly_core::journal::{Kind, Outcome, Payload, Status, Timestamp};
 use awaitly_core::store::{Durability, Ending, Lease, Open, Renewed, StoreError};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Error, Row};
@@ -168,6 +168,9 @@ pub(super) async fn finish(
         [Finish { lease, ending, .. }] if ending.waits_on.is_empty() => {
             finish_one(connection, statements, lease, ending).await?
         }
+        _ if finishes.iter().all(|finish| value(&finish.ending).is_some()) => {
+            finish_values(connection, statements, finishes).await?
+        }
         _ => finish_many(connection, statements, finishes).await?,
     };
     let leases = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
@@ -217,6 +220,39 @@ async fn finish_one(
         .bind(text::json(&ending.failed_on))
         .bind(ending.wake.map(millis))
         .bind(ending.cancelling)
+        .fetch_all(connection)
+        .await
+}
+
+/// Returns the value with which a run completes, unless its ending contains more than that.
+fn value(ending: &Ending) -> Option<&Payload> {
+    let Ending { status: Status::Completed, outcome: Some(Outcome::Value(value)), .. } = ending else {
+        return None;
+    };
+    let is_plain = ending.error.is_none() && ending.failed_on.is_empty() && ending.wake.is_none();
+    (is_plain && ending.waits_on.is_empty() && !ending.cancelling).then_some(value)
+}
+
+/// Ends runs that complete with a value, as most runs do.
+async fn finish_values(
+    connection: &mut PgConnection,
+    statements: &Statements,
+    finishes: &[Finish],
+) -> Result<Vec<PgRow>, Error> {
+    // The rows are locked in the order of their ids.
+    let mut finishes: Vec<_> = finishes.iter().collect();
+    finishes.sort_unstable_by_key(|finish| finish.lease.slot());
+    let (slots, runs, tokens) = columns(finishes.iter().map(|finish| &finish.lease));
+    let values =
+        finishes.iter().map(|finish| value(&finish.ending).map(|value| text::stored(value.as_str())));
+    statements
+        .finish_values
+        .query()
+        .bind(slots)
+        .bind(runs)
+        .bind(tokens)
+        .bind(values.collect::<Vec<_>>())
+        .bind(i16::from(Kind::Value.to_number()))
         .fetch_all(connection)
         .await
 }

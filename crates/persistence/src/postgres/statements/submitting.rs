@@ -39,6 +39,19 @@ statements! {
         "o.start - o.priority::bigint * 1000"
     );
 
+    /// Adds queued runs that start now, of one workflow and queue and without options, and returns their number. Their
+    /// order is that of the request. Adds none if the queue is fair.
+    add_plain: "WITH at AS MATERIALIZED (SELECT {now} AS now, pg_notify($1, '') \
+            WHERE NOT EXISTS (SELECT 1 FROM {schema}.queues WHERE name = $7 AND fair)), \
+        added AS (INSERT INTO {schema}.runs (run_id, workflow, version, status, input, input_fingerprint, token, \
+            lease_until, created_at, changed_at, wake_at, queue, rank) \
+            SELECT o.run_id, $6, 0, 'queued', o.input, o.fingerprint, o.token, 0, at.now, at.now, at.now, $7, at.now \
+            FROM at, unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[]) AS o(run_id, input, fingerprint, token) \
+            WHERE (SELECT r.id FROM {schema}.runs r WHERE r.run_id = o.run_id) IS NULL RETURNING id, rank), \
+        listed AS (INSERT INTO {schema}.ready (run, rank, version, workflow, queue) \
+            SELECT a.id, a.rank, 0, $6, $7 FROM added a) \
+        SELECT count(*) FROM added";
+
     /// Adds queued runs with the given ranks, and returns their number.
     add_ranked: add!("", "o.rank");
 
