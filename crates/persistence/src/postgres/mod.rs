@@ -36,7 +36,7 @@ use crate::calls::Calls;
 use crate::group::{Sender, queue};
 use dispatch::Vacuum;
 use error::{store_error, unwritable};
-use lane::{HeldUp, Lane, Op, Releasing, Turns, Unflushed};
+use lane::{HeldUp, Lane, Notices, Op, Releasing, Turns, Unflushed};
 use link::{Link, Planner, writable};
 use pool::{Connection, Length, Pool};
 use schema::{Failure, Schema};
@@ -226,6 +226,7 @@ impl PostgresStore {
                 unflushed,
                 claims: 0,
                 vacuum: Vacuum::default(),
+                notices: Notices::default(),
             };
             tokio::spawn(lane.run());
             sender

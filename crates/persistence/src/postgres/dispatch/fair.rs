@@ -16,7 +16,7 @@ use crate::postgres::statements::Statements;
 pub(super) async fn add(
     connection: &mut PgConnection,
     statements: &Statements,
-    channel: &str,
+    channel: Option<&str>,
     runs: &[Run<'_>],
 ) -> Result<(), Error> {
     let added: Result<(), Failure> = in_transaction!(BEGIN, connection, transaction => {
@@ -32,7 +32,7 @@ pub(super) async fn add(
 pub(super) async fn add_within(
     connection: &mut PgConnection,
     statements: &Statements,
-    channel: &str,
+    channel: Option<&str>,
     runs: &[Run<'_>],
 ) -> Result<(), Error> {
     let mut ids = HashSet::new();

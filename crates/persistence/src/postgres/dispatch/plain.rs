@@ -32,7 +32,7 @@ impl<'r> Plain<'r> {
         self,
         connection: &mut PgConnection,
         statements: &Statements,
-        channel: &str,
+        channel: Option<&str>,
     ) -> Result<Option<usize>, Error> {
         let inputs = || self.runs.iter().map(|(run, _)| run.input.as_ref());
         let added = statements

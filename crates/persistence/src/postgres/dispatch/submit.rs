@@ -47,11 +47,12 @@ pub(super) fn nonce() -> i64 {
     -1 - (bits >> 1).cast_signed()
 }
 
-/// Adds the runs of submissions, and returns the results of each submission.
+/// Adds the runs of submissions, and returns the results of each submission. Notifies the processes that listen to
+/// `channel`.
 pub(in crate::postgres) async fn submit(
     connection: &mut PgConnection,
     statements: &Statements,
-    channel: &str,
+    channel: Option<&str>,
     submissions: &[Submitting],
 ) -> Result<Vec<Vec<Result<Submitted, Refused>>>, Error> {
     let runs = submissions.iter().flat_map(|one| one.batch.iter().map(|run| (run, one.nonce)));
@@ -69,7 +70,7 @@ pub(super) async fn within(
 ) -> Result<Vec<Result<Submitted, Refused>>, Error> {
     let nonce = nonce();
     let runs: Vec<Run<'_>> = batch.iter().map(|run| (run, nonce)).collect();
-    add_all(connection, statements, channel, &runs, Commit::ByCaller).await
+    add_all(connection, statements, Some(channel), &runs, Commit::ByCaller).await
 }
 
 /// The commits of a submission.
@@ -84,7 +85,7 @@ enum Commit {
 async fn add_all(
     connection: &mut PgConnection,
     statements: &Statements,
-    channel: &str,
+    channel: Option<&str>,
     runs: &[Run<'_>],
     commit: Commit,
 ) -> Result<Vec<Result<Submitted, Refused>>, Error> {
@@ -111,7 +112,7 @@ fn fitting(runs: &[Run<'_>]) -> usize {
 async fn add(
     connection: &mut PgConnection,
     statements: &Statements,
-    channel: &str,
+    channel: Option<&str>,
     runs: &[Run<'_>],
     commit: Commit,
 ) -> Result<Vec<Result<Submitted, Refused>>, Error> {
@@ -183,7 +184,7 @@ fn one(row: &PgRow) -> Result<Existing, Error> {
 pub(super) async fn insert(
     connection: &mut PgConnection,
     statement: &Statement,
-    channel: &str,
+    channel: Option<&str>,
     runs: &[Run<'_>],
     places: &[Place],
 ) -> Result<usize, Error> {

@@ -7,6 +7,7 @@
 
 mod calls;
 mod held_up;
+mod notices;
 mod ops;
 mod parts;
 mod place;
@@ -24,6 +25,7 @@ use sqlx::Error;
 use tokio::time::Instant;
 
 pub(super) use held_up::HeldUp;
+pub(super) use notices::Notices;
 pub(super) use ops::{Append, Begin, Fate, Finish, Flush, Op, Release, Renew};
 pub(super) use turns::{Releasing, Turns};
 pub(super) use unflushed::Unflushed;
@@ -54,6 +56,7 @@ pub(super) struct Lane {
     /// The number of claims so far, so that each claim begins with another queue.
     pub(super) claims: usize,
     pub(super) vacuum: Vacuum,
+    pub(super) notices: Notices,
 }
 
 /// The operations of a batch, with one statement for each kind.
@@ -79,21 +82,31 @@ impl Lane {
             drop(insist(Carrying { lane: &mut self, batch }).await);
             self.ops.gather(company).await;
         }
+        if self.notices.next().is_some() {
+            self.notify().await;
+        }
         let patience = Patience::new(self.patience);
         // The remaining leases last until they expire.
         drop(insist(Closing { lane: &mut self, patience }).await);
         self.link.close().await;
     }
 
-    /// Waits for operations, and releases delayed leases meanwhile. Returns `false` if no more operations will arrive.
+    /// Waits for operations. Releases delayed leases and sends delayed notices meanwhile. Returns `false` if no more
+    /// operations will arrive.
     async fn take(&mut self, ops: &mut Vec<Op>) -> bool {
-        while let Some(next) = self.held_up.next() {
+        while let Some(next) = self.held_up.next().into_iter().chain(self.notices.next()).min() {
             if Instant::now() < next
                 && let Ok(taken) = tokio::time::timeout_at(next, self.ops.take(ops)).await
             {
                 return taken;
             }
-            self.release_held_up().await;
+            let is_due = |next: Option<Instant>| next.is_some_and(|next| next <= Instant::now());
+            if is_due(self.notices.next()) {
+                self.notify().await;
+            }
+            if is_due(self.held_up.next()) {
+                self.release_held_up().await;
+            }
         }
         self.ops.take(ops).await
     }
@@ -128,6 +141,7 @@ impl Lane {
 
     /// Notifies other processes. If this fails, they find out by polling.
     async fn notify(&mut self) {
+        self.notices.are_sent();
         let attempt = async {
             let connection = self.link.connection().await?;
             self.statements.notify.query().bind(&*self.channel).execute(connection).await

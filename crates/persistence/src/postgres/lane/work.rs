@@ -208,13 +208,15 @@ impl Work for Submitting {
     type Done = Vec<Vec<Result<Submitted, Refused>>>;
 
     async fn attempt(lane: &mut Lane, batch: &[Self], _: bool) -> Result<Self::Done, Error> {
-        submit(lane.link.connection().await?, &lane.statements, &lane.channel, batch).await
+        let channel = lane.notices.is_next_free().then_some(&*lane.channel);
+        submit(lane.link.connection().await?, &lane.statements, channel, batch).await
     }
 
     fn answer(lane: &mut Lane, batch: Vec<Self>, done: Self::Done) {
         for (Self { fate, .. }, results) in batch.into_iter().zip(done) {
             drop(fate.send(Ok(results)));
         }
+        lane.notices.changed();
         lane.bell.ring();
     }
 

@@ -7,7 +7,7 @@ use super::statements;
 macro_rules! add {
     ($where:literal, $rank:literal) => {
         concat!(
-            "WITH at AS MATERIALIZED (SELECT {now} AS now, pg_notify($1, '')), \
+            "WITH at AS MATERIALIZED (SELECT {now} AS now, CASE WHEN $1::text IS NOT NULL THEN pg_notify($1, '') END), \
             o AS MATERIALIZED (SELECT o.*, greatest(least(at.now + o.delay, 9007199254740991), o.moment) AS start FROM at, \
                 unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::text[], $7::text[], $8::integer[], \
                     $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::bigint[], $14::text[], $15::text[], $16::text[], \
@@ -41,7 +41,7 @@ statements! {
 
     /// Adds queued runs that start now, of one workflow and queue and without options, and returns their number. Their
     /// order is that of the request. Adds none if the queue is fair.
-    add_plain: "WITH at AS MATERIALIZED (SELECT {now} AS now, pg_notify($1, '') \
+    add_plain: "WITH at AS MATERIALIZED (SELECT {now} AS now, CASE WHEN $1::text IS NOT NULL THEN pg_notify($1, '') END \
             WHERE NOT EXISTS (SELECT 1 FROM {schema}.queues WHERE name = $7 AND fair)), \
         added AS (INSERT INTO {schema}.runs (run_id, workflow, version, status, input, input_fingerprint, token, \
             lease_until, created_at, changed_at, wake_at, queue, rank) \
