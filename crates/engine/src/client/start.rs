@@ -85,9 +85,9 @@ fn submit(workflow: &'static str, run: Arc<str>, input: &impl Serialize) -> Resu
 }
 
 /// Returns the deduplication key in the store. It contains the workflow, because the handle of a run of another one would
-/// have the wrong types.
+/// have the wrong types. The length of its name keeps the keys of any two workflows apart.
 fn scoped(submit: &Submit, key: &str) -> Arc<str> {
-    format!("{}/{key}", submit.workflow).into()
+    format!("{}:{}/{key}", submit.workflow.len(), submit.workflow).into()
 }
 
 /// Writes the options that one run and many runs have in common.

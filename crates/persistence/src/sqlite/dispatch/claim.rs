@@ -174,7 +174,7 @@ impl Batch<'_> {
                 whole.row.held = None;
                 self.leases.given_back(first.slot);
                 self.write_whole(STATUS, &mut whole)?;
-                self.report(&whole.row.header)?;
+                self.report(&whole.row)?;
                 // Another run of the key, or the parent, may have become ready.
                 claiming.look_again(Some(self.now));
             } else if !visit.admits(header.place.key.as_deref()) {
