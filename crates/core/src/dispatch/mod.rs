@@ -37,6 +37,6 @@ mod queue;
 pub use allowance::{Allowance, Pace};
 pub use crashes::crashes;
 pub use fairness::Fairness;
-pub use parent::Parent;
+pub use parent::{ChildQuestion, Parent};
 pub use place::Place;
 pub use queue::{Queue, Rate};

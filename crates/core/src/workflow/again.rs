@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use crate::clock::millis;
-use crate::journal::{Key, Outcome, Record, Retrying, Status};
+use crate::journal::{Key, Outcome, Record, Retrying, Status, Timestamp};
 use crate::retry::Retry;
 use crate::shared::Shared;
-use crate::store::{AnyStore, Durability, Ending, Lease, StoreError};
+use crate::store::{AnyStore, Durability, Ending, Lease, StoreError, StoredRun};
 
 /// Returns the count of failed executions and the time of the next one, if a run that ends so is retried.
 pub(super) fn next(retry: &Retry, ending: &Ending, shared: &Shared) -> Option<Retrying> {
-    if ending.status != Status::Failed {
+    // A request to cancel the run ends the retries, even if the body did not notice it.
+    if ending.status != Status::Failed || ending.cancelling {
         return None;
     }
     let now = shared.time.stamp();
@@ -27,6 +28,23 @@ pub(super) fn next(retry: &Retry, ending: &Ending, shared: &Shared) -> Option<Re
         retry.after_failure(attempts, previous, &(), &mut shared.dice(&Key::RUN_RETRIES, attempts))?;
     let since = earlier.map_or(now, |earlier| earlier.since);
     Some(Retrying { attempts, delay_ms: millis(delay), until: now.after(delay), since })
+}
+
+/// Returns the end of an execution that must not begin yet: the run waits for its next attempt, and a message, an answer
+/// or the end of a child woke it before that. The run waits on, as it was.
+pub(super) fn too_early(run: &StoredRun, now: Timestamp) -> Option<Ending> {
+    let header = &run.header;
+    if header.status != Status::Waiting || header.cancel_requested {
+        return None;
+    }
+    let retries = run.records.iter().find(|record| record.key == Key::RUN_RETRIES)?;
+    let until = retries.outcome.as_retrying()?.until;
+    (now < until).then(|| Ending {
+        error: header.error.clone(),
+        failed_on: header.failed_on.clone(),
+        wake: Some(until),
+        ..Ending::new(Status::Waiting)
+    })
 }
 
 /// Records the count.

@@ -535,7 +535,8 @@ impl<X> Workflow<X> {
     }
 
     /// Lets a worker retry failed runs, each from the step that it failed on. The attempts of the policy count
-    /// executions that fail, and its delays pass in the store. If the attempts are used up, the run stays failed.
+    /// executions that fail, and its delays pass in the store. A message or an answer does not shorten a delay. If the
+    /// attempts are used up, the run stays failed.
     ///
     /// Only a worker of `awaitly-engine` applies the policy. [`run`](Self::run) returns the error of the first failed
     /// execution, and the run stays failed. A cancelled run is not retried.

@@ -170,11 +170,16 @@ pub(super) async fn rest(hold: &mut Hold, wake: Timestamp, cancelling: bool, rea
     if matches!(reason, RunError::Store(StoreError::LeaseLost { .. } | StoreError::Closed)) {
         return;
     }
-    let Some(Writer { store, lease, .. }) = &hold.0 else { return };
     let ending = Ending { wake: Some(wake), cancelling, ..Ending::new(Status::Waiting) };
-    if store.finish(lease, ending).await.is_ok() {
-        hold.0 = None;
-    }
+    drop(leave(hold, ending).await);
+}
+
+/// Ends an execution that did not begin.
+pub(super) async fn leave(hold: &mut Hold, ending: Ending) -> Result<(), RunError> {
+    let Some(Writer { store, lease, .. }) = &hold.0 else { return Ok(()) };
+    store.finish(lease, ending).await?;
+    hold.0 = None;
+    Ok(())
 }
 
 fn fits(outcome: &Outcome) -> bool {

@@ -85,9 +85,14 @@ impl<X> Workflow<X> {
         X: KeepRun<T, E>,
         E: FromStep<RunError> + fmt::Display,
     {
+        let Held { lease, run: stored } = held;
         let (definition, run, is_cancelled) =
-            (&self.definition, held.lease.run().clone(), held.run.header.cancel_requested);
-        let mut execution = match definition.admit_held(held, now).await {
+            (&self.definition, lease.run().clone(), stored.header.cancel_requested);
+        let mut hold = definition.hold(lease);
+        if let Some(ending) = again::too_early(&stored, now) {
+            return end::leave(&mut hold, ending).await;
+        }
+        let mut execution = match definition.admit_held(run.clone(), hold, now, stored).await {
             Ok(admitted) => definition.begin(admitted, false),
             Err((error, mut hold)) => {
                 tracing::error!(%run, %error, "the run cannot be executed");

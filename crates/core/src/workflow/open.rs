@@ -9,7 +9,7 @@ use crate::journal::{
     Contents, Fingerprint, Header, Key, Payload, Record, ResumeState, Status, Timestamp, WaitEntry,
 };
 use crate::shared::Writer;
-use crate::store::{Held, Input, Open, Opened, Owner, Purpose, Rewrite, RunId, StoreError, StoredRun};
+use crate::store::{Input, Lease, Open, Opened, Owner, Purpose, Rewrite, RunId, StoreError, StoredRun};
 
 /// A run that may be executed.
 pub(super) struct Admitted {
@@ -92,17 +92,25 @@ impl Definition {
         }
     }
 
-    /// Admits a run whose lease a claim took. Returns the lease with the error.
+    /// Returns the hold of a run whose lease a claim took.
     ///
     /// # Panics
     /// Panics if the workflow has no store.
-    pub(super) async fn admit_held(&self, held: Held, now: Timestamp) -> Result<Admitted, (RunError, Hold)> {
-        let Held { lease, run: stored } = held;
+    pub(super) fn hold(&self, lease: Lease) -> Hold {
         let store = self.store.clone();
         #[expect(clippy::expect_used, reason = "the caller claimed the run from that store")]
         let store = store.expect("a workflow whose runs are claimed has a store");
-        let run = lease.run().clone();
-        let hold = Hold(Some(Writer { store, lease, ttl: self.lease }));
+        Hold(Some(Writer { store, lease, ttl: self.lease }))
+    }
+
+    /// Admits a run whose lease a claim took. Returns the lease with the error.
+    pub(super) async fn admit_held(
+        &self,
+        run: RunId,
+        hold: Hold,
+        now: Timestamp,
+        stored: StoredRun,
+    ) -> Result<Admitted, (RunError, Hold)> {
         self.admitted(run, hold, now, stored, Purpose::Resume).await
     }
 

@@ -84,10 +84,10 @@ fn submit(workflow: &'static str, run: Arc<str>, input: &impl Serialize) -> Resu
     Ok(Submit::new(RunId::new(run)?, workflow).input(Input::of(input)?))
 }
 
-/// Returns the deduplication key in the store. It contains the workflow, because the handle of a run of another
-/// workflow would have the wrong types.
+/// Returns the deduplication key in the store. It contains the workflow, because the handle of a run of another one would
+/// have the wrong types. The length of its name keeps the keys of any two workflows apart.
 fn scoped(submit: &Submit, key: &str) -> Arc<str> {
-    format!("{}/{key}", submit.workflow).into()
+    format!("{}:{}/{key}", submit.workflow.len(), submit.workflow).into()
 }
 
 /// Declares the options of one run and of many runs.

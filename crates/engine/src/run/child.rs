@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use awaitly_core::clock::secs;
+use awaitly_core::dispatch::ChildQuestion;
 use awaitly_core::extend::claimed;
 use awaitly_core::extend::outside::{self, Errand};
 use awaitly_core::journal::{EncodeError, Header, Key, Outcome, Payload, Refused, Status, Timestamp};
@@ -49,13 +50,6 @@ pub struct Child<'r, T, E, X> {
     priority: i32,
     is_detached: bool,
     output: Output<T, E, X>,
-}
-
-/// The question of the waiting entry, for people who read it.
-#[derive(Serialize)]
-struct Request<'a> {
-    child: &'a str,
-    workflow: &'a str,
 }
 
 impl<'r, T, E, X> Child<'r, T, E, X> {
@@ -188,7 +182,7 @@ async fn wait(
     let office = office_of(run, &step)?;
     let asked = outside::entry(run, &step).map(|entry| entry.since);
     let child = submit.run.clone();
-    let question = question.request(&Request { child: &child, workflow: &submit.workflow });
+    let question = question.request(&ChildQuestion { child: &child, workflow: &submit.workflow });
     let (starting, looks_again) = (Arc::clone(&office), Arc::new(AtomicBool::new(false)));
     let is_unsure = Arc::clone(&looks_again);
     let begin = Errand::Begin(Box::new(move |_| {

@@ -126,6 +126,48 @@ async fn failed_run_is_retried_from_its_failed_step_until_it_is_a_dead_letter() 
     assert_eq!(dead.state().await.unwrap().to_string(), "failed: declined");
 }
 
+#[tokio::test(start_paused = true)]
+async fn message_does_not_shorten_the_pause_before_a_retry() {
+    let (store, client) = memory();
+    let executions = Gauge::default();
+    let counted = executions.clone();
+    let body = move |_: DurableRun, fails: u64| {
+        let executions = counted.clone();
+        async move {
+            executions.during(async {}).await;
+            if (executions.total() as u64) <= fails { Err(Error::Failed(Declined)) } else { Ok(fails) }
+        }
+    };
+    const ORDER: Contract<u64, u64, Error<Declined>> = Contract::new("order");
+    let retry = Retry::fixed(hours(1)).max_delay(hours(1)).jitter(Jitter::None).attempts(4);
+    let worker = Worker::new(store).serve_with(ORDER, |workflow| workflow.retry_runs(retry), body);
+    let run = client.start(ORDER, "a", &2).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    let done = async {
+        for _ in 0..10 {
+            tokio::time::sleep(mins(5)).await;
+            run.send("chat", "hello?").await.unwrap();
+        }
+        tokio::time::sleep(mins(5)).await;
+        assert!(run.state().await.unwrap().to_string().ends_with("to be retried: declined"));
+        assert_eq!(executions.total(), 1);
+        run.result().await
+    };
+    assert_eq!(work(&worker, done).await, Ok(2));
+    assert_eq!(executions.total(), 3);
+    assert!(begun.elapsed() >= hours(2) && begun.elapsed() < hours(2) + secs(5), "{:?}", begun.elapsed());
+    let cancelled = client.start(ORDER, "b", &u64::MAX).await.unwrap();
+    let done = async {
+        tokio::time::sleep(mins(5)).await;
+        assert_eq!(executions.total(), 4);
+        let _ = cancelled.cancel().await.unwrap();
+        tokio::time::sleep(mins(1)).await;
+        assert_eq!(executions.total(), 5, "a cancellation does not wait for the retry");
+        assert!(cancelled.result().await.is_err(), "a cancelled run is not retried");
+    };
+    work(&worker, done).await;
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 struct Declined;
 

@@ -206,6 +206,29 @@ pub(super) async fn runs_start_in_the_order_of_their_ranks<S: Dispatch>(store: &
     assert_eq!(desk.claimed(9).await, ["2", "3", "last", "low"]);
 }
 
+/// Runs that several versions of the code began start in the order of their ranks, together with queued runs.
+pub(super) async fn versions_that_began_runs_do_not_change_their_order<S: Dispatch>(store: &S) {
+    let desk = Desk::new(store, "versions");
+    let at = async |version, limit| {
+        let claim = desk.request(limit).serve(Arc::clone(&desk.name), version);
+        ok("claim", store.claim(claim).await).runs
+    };
+    let ranked = |number: i32| desk.run(&number.to_string()).priority(-number);
+    desk.submit((0..6).map(ranked)).await;
+    let newest = at(3, 2).await;
+    let newer = at(2, 2).await;
+    let old = at(1, 1).await;
+    assert_eq!((names(&newest), names(&newer)), (vec!["0".into(), "1".into()], vec!["2".into(), "3".into()]));
+    newest.iter().chain(&newer).chain(&old).for_each(|held| store.release(&held.lease));
+    let found = at(1, 9).await;
+    assert_eq!(names(&found), ["4", "5"]);
+    found.iter().for_each(|held| store.release(&held.lease));
+    let found = at(2, 3).await;
+    assert_eq!(names(&found), ["2", "3", "4"]);
+    found.iter().for_each(|held| store.release(&held.lease));
+    assert_eq!(names(&at(3, 9).await), ["0", "1", "2", "3", "4", "5"]);
+}
+
 /// A run is not claimed before its start, whatever its priority, and the claim returns the time of the next start. A
 /// change of the start, the priority or the queue takes effect at once.
 pub(super) async fn delayed_run_starts_at_its_time<S: Dispatch>(store: &S) {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use awaitly_core::journal::{Key, Kind, Outcome, Payload, Status};
+use awaitly_core::dispatch::ChildQuestion;
+use awaitly_core::journal::{Kind, Outcome, Payload, Status};
 use awaitly_core::store::{
     Cancelled, Dispatch, Ending, Held, Message, Publish, PutSchedule, ScheduleQuery, Start, StoreError,
     StreamPart, Unsent, Wait,
@@ -39,9 +40,24 @@ impl<S: Dispatch> Desk<'_, S> {
         ok("wait", self.store.wait(&held.lease, wait).await);
     }
 
+    /// Asks for the outcome of a child under a key that equals its name.
+    async fn wait_for_child(&self, held: &Held, key: &str, child: &str) {
+        let child = self.id(child);
+        let question = ChildQuestion { child: &child, workflow: &self.name };
+        let request = Payload::encode(&question).expect("a question has a JSON form");
+        let token = format!("{}-{key}", self.name).into();
+        let wait = Wait { key: key.to_owned().into(), token, request, expires_in: None };
+        ok("wait", self.store.wait(&held.lease, wait).await);
+    }
+
     /// Ends the execution of a run that waits under `key`.
     async fn rest(&self, held: &Held, key: &str) {
-        let rest = Ending { waits_on: vec![key.to_owned().into()], ..Ending::new(Status::Waiting) };
+        self.rest_on(held, &[key]).await;
+    }
+
+    async fn rest_on(&self, held: &Held, keys: &[&str]) {
+        let waits_on = keys.iter().map(|key| (*key).to_owned().into()).collect();
+        let rest = Ending { waits_on, ..Ending::new(Status::Waiting) };
         ok("finish", self.store.finish(&held.lease, rest).await);
     }
 }
@@ -116,6 +132,44 @@ pub(super) async fn message_wakes_a_waiting_run<S: Dispatch>(store: &S) {
     assert_eq!(desk.receive(&again, "note", "second").await, received("two"));
 }
 
+/// A run that waits on two mailboxes becomes due if a message arrives in the first one after the run looked there, although
+/// the run finds the second one empty later.
+pub(super) async fn message_wakes_a_run_that_found_another_mailbox_empty_since<S: Dispatch>(store: &S) {
+    let desk = Desk::new(store, "two mailboxes");
+    let held = desk.running("a").await;
+    assert_eq!(desk.receive(&held, "note", "first").await, None);
+    desk.wait(&held, "first").await;
+    desk.send("a", "note", &["one"]).await;
+    assert_eq!(desk.receive(&held, "other", "second").await, None);
+    desk.wait(&held, "second").await;
+    desk.rest_on(&held, &["first", "second"]).await;
+    let woken = desk.held(1).await.pop().expect("the message is not missed");
+    assert_eq!(desk.receive(&woken, "note", "first").await, received("one"));
+}
+
+/// A message in a mailbox from which the run does not receive causes one execution, and does not make the run due forever.
+pub(super) async fn unread_message_of_another_mailbox_wakes_a_run_once<S: Dispatch>(store: &S) {
+    let desk = Desk::new(store, "unread");
+    desk.submit([desk.run("a")]).await;
+    desk.send("a", "other", &["too early"]).await;
+    let held = desk.held(1).await.remove(0);
+    assert_eq!(desk.receive(&held, "note", "first").await, None);
+    desk.wait(&held, "first").await;
+    desk.rest(&held, "first").await;
+    assert!(desk.held(1).await.is_empty(), "the message came before the execution began");
+    desk.send("a", "other", &["else"]).await;
+    let woken = desk.held(1).await.remove(0);
+    ok("revive", store.revive(&woken.lease, vec![]).await);
+    desk.send("a", "other", &["again"]).await;
+    assert_eq!(desk.receive(&woken, "note", "first").await, None);
+    desk.rest(&woken, "first").await;
+    let again = desk.held(1).await.remove(0);
+    ok("revive", store.revive(&again.lease, vec![]).await);
+    assert_eq!(desk.receive(&again, "note", "first").await, None);
+    desk.rest(&again, "first").await;
+    assert!(desk.held(1).await.is_empty(), "no message came since the run was revived");
+}
+
 /// If many senders and the receiver work at once, each message is received once.
 pub(super) async fn of_many_messages_at_once_each_is_received_once<S: Dispatch>(store: &S) {
     let desk = Desk::new(store, "many messages");
@@ -145,15 +199,13 @@ pub(super) async fn child_answers_its_parent<S: Dispatch>(store: &S) {
     let desk = Desk::new(store, "child");
     let parent = desk.running("parent").await;
     for key in ["completed", "failed", "cancelled", "late"] {
-        desk.wait(&parent, key).await;
+        desk.wait_for_child(&parent, key, key).await;
     }
     let child = |run: &str| desk.run(run).child_of(desk.id("parent"), run.to_owned());
     let now = ok("now", store.now().await);
     desk.submit([child("completed"), child("failed"), child("cancelled").start(Start::In(HOUR))]).await;
     desk.submit([child("late").start_by(now.before(HOUR)), child("nobody waits")]).await;
-    let rest = ["completed", "failed", "cancelled", "late"].map(Key::from).to_vec();
-    let rest = Ending { waits_on: rest, ..Ending::new(Status::Waiting) };
-    ok("finish", store.finish(&parent.lease, rest).await);
+    desk.rest_on(&parent, &["completed", "failed", "cancelled", "late"]).await;
     let held = desk.held(9).await;
     let mut claimed = names(&held);
     claimed.sort();
@@ -183,6 +235,28 @@ pub(super) async fn child_answers_its_parent<S: Dispatch>(store: &S) {
         desk.stored("completed").await.header.parent.map(|parent| parent.run),
         Some(desk.id("parent"))
     );
+}
+
+/// A run that was restarted may wait for another child under a key of an older child, which does not answer it.
+pub(super) async fn child_does_not_answer_a_question_about_another_child<S: Dispatch>(store: &S) {
+    let desk = Desk::new(store, "older child");
+    let before = desk.running("parent").await;
+    desk.wait_for_child(&before, "job", "old \"\\ job").await;
+    let child = |run: &str| desk.run(run).child_of(desk.id("parent"), "job");
+    desk.submit([child("old \"\\ job")]).await;
+    let old = desk.held(1).await.remove(0);
+    ok("restart", store.restart(&before.lease, None).await);
+    let parent = desk.held(1).await.remove(0);
+    desk.wait_for_child(&parent, "job", "new \"\\ job").await;
+    desk.submit([child("new \"\\ job")]).await;
+    desk.rest(&parent, "job").await;
+    desk.finish(&old, Status::Failed).await;
+    let new = desk.held(9).await;
+    assert_eq!(names(&new), ["new \"\\ job"], "the parent waits for the new child");
+    desk.finish(&new[0], Status::Completed).await;
+    let parent = desk.held(9).await.pop().expect("the new child answers its parent");
+    let kinds: Vec<_> = parent.run.records.iter().map(|record| record.outcome.kind()).collect();
+    assert_eq!(kinds, [Kind::Value]);
 }
 
 /// A published value replaces the earlier one; a stream grows by each item once, and is read from any index.

@@ -60,6 +60,7 @@ mod leases;
 mod opening;
 mod operating;
 mod records;
+mod unique;
 mod waiting;
 
 use awaitly_core::journal::{Contents, Key, Kind, Outcome, Payload, Record};
@@ -76,6 +77,7 @@ use leases::*;
 use opening::*;
 use operating::*;
 use records::*;
+use unique::*;
 use waiting::*;
 
 const SYNC: Durability = Durability::Sync;
@@ -295,6 +297,7 @@ macro_rules! __every_dispatch_promise {
                 claimed_run_is_held_and_running
                 claim_takes_only_served_workflows
                 runs_start_in_the_order_of_their_ranks
+                versions_that_began_runs_do_not_change_their_order
                 delayed_run_starts_at_its_time
                 every_due_run_is_claimed
                 late_run_is_cancelled_instead_of_started
@@ -314,12 +317,21 @@ macro_rules! __every_dispatch_promise {
                 imported_run_keeps_its_place
                 runs_are_found_by_tag_and_queue
                 deduplication_key_is_queued_once
+                run_that_is_a_duplicate_twice_in_a_batch_is_added_never
+                key_of_a_run_that_is_claimed_meanwhile_is_free
+                debounce_by_another_workflow_changes_no_run
+                debounced_run_takes_the_new_deadline
+                debounced_run_of_a_fair_queue_keeps_its_rank
+                deleted_run_leaves_its_key_to_the_next
                 restarted_run_begins_with_a_fresh_journal
                 messages_are_received_in_order_and_once
                 message_is_sent_once_and_only_to_open_runs
                 message_wakes_a_waiting_run
+                message_wakes_a_run_that_found_another_mailbox_empty_since
+                unread_message_of_another_mailbox_wakes_a_run_once
                 of_many_messages_at_once_each_is_received_once
                 child_answers_its_parent
+                child_does_not_answer_a_question_about_another_child
                 published_values_are_read_by_others
                 schedules_change_if_they_are_as_known
             ]

@@ -218,6 +218,8 @@ impl Store for MemoryStore {
         let mut journals = self.lock()?;
         let journal = journals.held(lease)?;
         journal.header.revive(now);
+        // The run is executed from its beginning, so it finds the messages so far.
+        journal.post.iter_mut().for_each(|post| post.has_new = false);
         let dropped: HashSet<_> = drop.iter().collect();
         journal.records.retain(|record| !dropped.contains(&record.key));
         journal.keys.retain(|key| !dropped.contains(key));

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use awaitly_core::journal::{Key, Outcome, Payload, Record, Status, Timestamp};
+use awaitly_core::dispatch::ChildQuestion;
+use awaitly_core::journal::{Key, Outcome, Payload, Record, Status, Timestamp, WaitEntry};
 use awaitly_core::store::{
     Lease, Message, OnRecorded, Publish, PutSchedule, RunId, ScheduleQuery, StoreError, StoredSchedule,
     StreamPart, Unsent,
@@ -18,15 +19,18 @@ pub(super) struct Post {
     boxes: BTreeMap<Arc<str>, VecDeque<Payload>>,
     /// The ids of all messages so far.
     ids: HashSet<Arc<str>>,
-    /// Whether a message came since the run last found a mailbox empty.
+    /// Whether the run may have missed a message: one came since the execution began, and since then no receive found that
+    /// the run has no messages.
     pub(super) has_new: bool,
     values: BTreeMap<Arc<str>, Payload>,
     streams: BTreeMap<Arc<str>, Vec<Payload>>,
 }
 
 impl Post {
-    pub(super) fn clear_streams(&mut self) {
+    /// Drops what a run that starts again does not keep.
+    pub(super) fn restart(&mut self) {
         self.streams.clear();
+        self.has_new = false;
     }
 }
 
@@ -42,7 +46,8 @@ impl Journals {
             return Ok(());
         }
         post.boxes.entry(message.mailbox).or_default().push_back(message.payload);
-        post.has_new = true;
+        // A run that has not begun finds the message.
+        post.has_new = journal.header.has_begun();
         if journal.header.status == Status::Waiting {
             journal.header.wake = Some(now);
         }
@@ -62,7 +67,8 @@ impl Journals {
         }
         let post = journal.post.get_or_insert_default();
         let Some(message) = post.boxes.get_mut(mailbox).and_then(VecDeque::pop_front) else {
-            post.has_new = false;
+            // Another mailbox may contain a message that came since the run looked there.
+            post.has_new &= post.boxes.values().any(|mailbox| !mailbox.is_empty());
             return Ok(None);
         };
         let outcome = Outcome::Value(message);
@@ -137,8 +143,13 @@ impl Journals {
 
     pub(super) fn report_of(&mut self, slot: usize, now: Timestamp) {
         let ended = self.runs.get(slot).and_then(Option::as_ref);
+        let Some(child) = ended.map(|journal| journal.run.clone()) else { return };
         let Some((parent, outcome)) = ended.and_then(|journal| journal.header.report()) else { return };
         let Some((slot, journal)) = self.find_mut(&parent.run) else { return };
+        let asks = |entry: &WaitEntry| ChildQuestion::asks_for(&entry.request, &child);
+        if !journal.waits.get(&parent.key).is_some_and(asks) {
+            return;
+        }
         if journal.answer(Record { key: parent.key, outcome, input: None }, None, now).is_ok() {
             self.list(slot, now);
         }
@@ -151,7 +162,7 @@ impl Journal {
         self.post.as_ref().map_or(0, |post| post.boxes.values().map(VecDeque::len).sum())
     }
 
-    /// Returns whether a message came since the run last found a mailbox empty.
+    /// Returns whether the run may have missed a message.
     pub(super) fn has_new_mail(&self) -> bool {
         self.post.as_ref().is_some_and(|post| post.has_new)
     }

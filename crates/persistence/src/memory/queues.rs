@@ -14,8 +14,8 @@ use foldhash::fast::RandomState;
 use super::journals::{Journal, Journals};
 use super::slot;
 
-/// The runs of one workflow in one queue.
-type Lane = (Arc<str>, Arc<str>);
+/// The runs of one workflow in one queue that one version of the code began. The version of a queued run is 0.
+type Lane = (Arc<str>, Arc<str>, u32);
 
 /// Runs in the order in which they start: the rank of each run, and its slot.
 type Ranked = BTreeSet<(i64, usize)>;
@@ -101,16 +101,28 @@ impl Queues {
         }
     }
 
+    /// Removes the deduplication key of the run in `slot`, unless another run has it now.
+    fn forget_key(&mut self, key: &(Arc<str>, Arc<str>), slot: usize) {
+        if self.unique.get(key) == Some(&slot) {
+            self.unique.remove(key);
+        }
+    }
+
     fn is_paused(&self, queue: &str) -> bool {
         self.states.get(queue).is_some_and(|state| state.paused)
     }
 
+    fn is_fair(&self, queue: &str) -> bool {
+        let settings = self.states.get(queue).and_then(|state| state.settings.as_ref());
+        settings.is_some_and(|settings| settings.fair)
+    }
+
     /// Returns the place of a run, with the next rank of its key if the queue is fair.
     fn place(&mut self, place: Place) -> Place {
-        let Some(state) = self.states.get_mut(&place.queue) else { return place };
-        if !state.settings.as_ref().is_some_and(|settings| settings.fair) {
+        if !self.is_fair(&place.queue) {
             return place;
         }
+        let Some(state) = self.states.get_mut(&place.queue) else { return place };
         let key = place.key.clone().unwrap_or_default();
         let mut fairness = Fairness::new(state.virtual_time, state.next.get(&key).copied());
         let place = fairness.rank(place);
@@ -136,8 +148,6 @@ struct Visit {
     lanes: Vec<(Lane, u32)>,
     /// `None`: the queue has no limits.
     allowance: Option<Allowance>,
-    /// The ready runs that this claim must not take, because a newer version of the code began them.
-    skipped: Vec<(Lane, (i64, usize))>,
 }
 
 impl Journals {
@@ -154,8 +164,8 @@ impl Journals {
             let key = (Arc::clone(&place.queue), Arc::clone(key));
             if !journal.header.has_begun() {
                 self.queues.unique.insert(key, slot);
-            } else if self.queues.unique.get(&key) == Some(&slot) {
-                self.queues.unique.remove(&key);
+            } else {
+                self.queues.forget_key(&key, slot);
             }
         }
     }
@@ -167,7 +177,7 @@ impl Journals {
         let place = &journal.header.place;
         self.queues.hold(slot, &place.queue, false);
         if let Some(key) = &place.unique {
-            self.queues.unique.remove(&(Arc::clone(&place.queue), Arc::clone(key)));
+            self.queues.forget_key(&(Arc::clone(&place.queue), Arc::clone(key)), slot);
         }
     }
 
@@ -185,8 +195,8 @@ impl Journals {
         Ok(Submitted::Queued)
     }
 
-    /// Returns the queued run with the deduplication key of a submission, if there is one. If the submission replaces
-    /// the run, gives the run the new input and start.
+    /// Returns the queued run with the deduplication key of a submission, if there is one. Gives it the new input, start and
+    /// deadline if the submission replaces them.
     fn duplicate(&mut self, submit: &Submit, now: Timestamp) -> Option<RunId> {
         let unique = submit.unique.as_ref()?;
         let key = (Arc::clone(&submit.queue), Arc::clone(&unique.key));
@@ -194,10 +204,9 @@ impl Journals {
         let journal = self.runs.get_mut(slot)?.as_mut()?;
         let run = journal.run.clone();
         if unique.replaces && journal.lease(now).is_none() && journal.header.workflow == submit.workflow {
-            journal.header.input = submit.input.as_ref().map(|input| input.fingerprint);
             journal.input = submit.input.as_ref().map(|input| input.payload.clone());
-            let change = Reschedule::new().start(submit.start);
-            self.reschedule(&run, &change, now);
+            submit.replace(&mut journal.header, self.queues.is_fair(&submit.queue), now);
+            self.list(slot, now);
         }
         Some(run)
     }
@@ -221,7 +230,7 @@ impl Journals {
         journal.waits.clear();
         journal.held_until = None;
         if let Some(post) = &mut journal.post {
-            post.clear_streams();
+            post.restart();
         }
         self.list(slot(lease), now);
         Ok(())
@@ -251,10 +260,7 @@ impl Journals {
             });
         }
         let mut next = left_behind.then_some(now);
-        for Visit { queue, allowance, skipped, .. } in visits {
-            for (lane, item) in skipped {
-                self.queues.ready.entry(lane).or_default().insert(item);
-            }
+        for Visit { queue, allowance, .. } in visits {
             if let (Some(allowance), Some(state)) = (allowance, self.queues.states.get_mut(&queue)) {
                 state.pace = allowance.pace();
                 next = earlier(next, allowance.opens_at());
@@ -274,17 +280,18 @@ impl Journals {
             self.catch_up(&queue, allowance.as_ref(), now);
         }
         for served in &claim.workflows {
-            let first = (Arc::clone(&served.workflow), Arc::default());
+            let first = (Arc::clone(&served.workflow), Arc::default(), 0);
             let lanes = self.queues.ready.range(first..).map(|(lane, _)| lane);
-            for lane in lanes.take_while(|(workflow, _)| *workflow == served.workflow) {
-                if !self.queues.is_paused(&lane.1) {
-                    visits.entry(Arc::clone(&lane.1)).or_default().push((lane.clone(), served.version));
+            for lane in lanes.take_while(|(workflow, ..)| *workflow == served.workflow) {
+                let (_, queue, version) = lane;
+                if *version <= served.version && !self.queues.is_paused(queue) {
+                    visits.entry(Arc::clone(queue)).or_default().push((lane.clone(), served.version));
                 }
             }
         }
         let visit = |(queue, lanes)| {
             let allowance = self.allowance(&queue, now);
-            Visit { queue, lanes, allowance, skipped: Vec::new() }
+            Visit { queue, lanes, allowance }
         };
         visits.into_iter().map(visit).collect()
     }
@@ -326,14 +333,14 @@ impl Journals {
             }
             let lanes = visit.lanes.iter().filter_map(|(lane, version)| {
                 let first = *self.queues.ready.get(lane)?.first()?;
-                Some((first, lane, *version))
+                Some((first, *version))
             });
-            let ((rank, slot), lane, version) = lanes.min_by_key(|(first, ..)| *first)?;
+            let ((rank, slot), version) = lanes.min_by_key(|(first, _)| *first)?;
             let journal = self.runs.get_mut(slot).and_then(Option::as_mut)?;
             let place = &journal.header.place;
             if journal.header.version > version {
-                visit.skipped.push((lane.clone(), (rank, slot)));
-                take_out(&mut self.queues.ready, lane, (rank, slot));
+                // An owner with an expired lease has migrated the journal, so the run belongs into another lane.
+                self.list(slot, now);
             } else if !journal.header.has_begun() && place.is_too_late(now) {
                 journal.header.end(Ending::too_late(), false, now);
                 self.list(slot, now);
@@ -423,11 +430,14 @@ impl State {
 impl Journal {
     /// Returns the place at which the run is listed at `now`.
     fn place_at(&self, now: Timestamp) -> Listed {
-        let Header { workflow, place, .. } = &self.header;
+        let Header { workflow, version, place, .. } = &self.header;
         match self.header.due_at(self.held_until) {
             None => Listed::Nowhere,
             Some(due) if due > now => Listed::Later(due),
-            Some(_) => Listed::Ready((Arc::clone(workflow), Arc::clone(&place.queue)), place.rank),
+            Some(_) => {
+                let lane = (Arc::clone(workflow), Arc::clone(&place.queue), *version);
+                Listed::Ready(lane, place.rank)
+            }
         }
     }
 }

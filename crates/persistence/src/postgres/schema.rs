@@ -38,13 +38,15 @@ impl Schema {
         &self.0
     }
 
-    /// Returns a statement in which the schema replaces `{schema}`, and the server's time replaces `{now}`.
+    /// Returns a statement in which the schema replaces `{schema}`, the server's time replaces `{now}`, and the name of the
+    /// channel replaces `{channel}`.
     pub(super) fn sql(&self, text: &str) -> AssertSqlSafe<Arc<str>> {
         let now = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
         // A token that grows with time, so that a claim has one for all its runs. Its last 20 bits are random, because a
         // server that crashed may assign an id again.
         let token = "((extract(epoch FROM clock_timestamp()) * 1000)::bigint * 1048576 + floor(random() * 1048576)::bigint)";
         let text = text.replace("{schema}", &format!("\"{}\"", self.0)).replace("{now}", now);
+        let text = text.replace("{channel}", &format!("'{}'", self.channel()));
         AssertSqlSafe(text.replace("{token}", token).into())
     }
 

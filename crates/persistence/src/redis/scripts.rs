@@ -53,7 +53,7 @@ scripts! {
     Delete: "delete" "common" "entries" "places" "labels";
     Import: "import" "common" "entries" "places" "labels";
     Upgrade: "upgrade" "common" "entries";
-    Submit: "submit" "common" "places" "queues" "requeue" "labels";
+    Submit: "submit" "common" "places" "queues" "labels";
     Claim: "claim" "common" "entries" "places" "queues" "allowance" "promote" "visit" "memo" "labels" "report"
         "lease" "taking" "choose";
     GiveBack: "give_back" "common" "places" "memo";

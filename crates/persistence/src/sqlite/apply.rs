@@ -171,7 +171,7 @@ impl Batch<'_> {
         whole.row.held = None;
         self.write_whole(STATUS, &mut whole)?;
         self.leases.given_back(lease.slot());
-        self.report(&whole.row.header)
+        self.report(&whole.row)
     }
 
     /// Reads the run that `lease` may still write.

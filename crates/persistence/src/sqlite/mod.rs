@@ -33,7 +33,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use awaitly_core::journal::{Key, Outcome, Record, Settling, Unanswered};
+use awaitly_core::journal::{Key, Outcome, Record, Settling, Timestamp, Unanswered};
 use awaitly_core::store::{
     Answer, Bell, Cancelled, Cancelling, DeleteIf, Due, DueQuery, Durability, Ending, Input, Lease, Open,
     Opened, Operate, Page, Renewed, Rewrite, RunId, RunQuery, RunSummary, Store, StoreError, StoredRun, Wait,
@@ -49,7 +49,7 @@ use op::{Asked, Fate, Op};
 use open::{Admitted, Taken};
 use options::Synchronous;
 use reader::{Job, Jobs};
-use requests::{Admit, Cancel, Delete, Import, Renew, Request, Search, Settle, Write};
+use requests::{Admit, Cancel, Delete, Import, Now, Renew, Request, Search, Settle, Write};
 use writer::Writer;
 
 /// A store in one SQLite file, which several processes of one machine may share.
@@ -312,6 +312,10 @@ impl Operate for SqliteStore {
 
     async fn import(&self, run: RunId, stored: StoredRun) -> Result<bool, StoreError> {
         self.ask(Import { run, stored: Box::new(stored) }).await
+    }
+
+    async fn now(&self) -> Result<Timestamp, StoreError> {
+        self.ask(Now).await
     }
 
     /// Reports only changes through this store and its clones. Call [`due`](Operate::due) periodically to see the

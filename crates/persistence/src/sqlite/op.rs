@@ -9,7 +9,7 @@ use super::dispatch::{
     Submission,
 };
 use super::error::Failure;
-use super::requests::{Admit, Cancel, Delete, Import, Release, Renew, Request, Search, Settle, Write};
+use super::requests::{Admit, Cancel, Delete, Import, Now, Release, Renew, Request, Search, Settle, Write};
 use crate::group::{Queued, Sender};
 use crate::unclaimed::Back;
 
@@ -120,6 +120,7 @@ operations! {
     Delete(Delete),
     Import(Import),
     Search(Search),
+    Now(Now),
     Submission(Submission),
     Claiming(Claiming),
     Configuration(Configuration),

@@ -42,7 +42,7 @@ impl Batch<'_> {
                 row.held = None;
                 self.leases.given_back(row.slot);
                 self.write_whole(STATUS, &mut whole)?;
-                self.report(&whole.row.header)?;
+                self.report(&whole.row)?;
             }
             _ => {}
         }

@@ -100,6 +100,10 @@ pub(super) struct Import {
 #[derive(Debug)]
 pub(super) struct Search;
 
+/// A question for the time, which is answered after the operations before it.
+#[derive(Debug)]
+pub(super) struct Now;
+
 // Other processes must see an opening, a renewal or a release, and they do after its commit. It need not survive a
 // crash of the system: all owners are dead after that, and a run that was opened and has recorded no outcome begins
 // again or is taken over.
@@ -261,6 +265,18 @@ impl Request for Search {
 
     fn apply(&self, batch: &mut Batch<'_>) -> Result<Timestamp, Failure> {
         batch.bury_dead_owners()?;
+        Ok(batch.now)
+    }
+
+    fn must_be_durable(&self) -> bool {
+        false
+    }
+}
+
+impl Request for Now {
+    type Answer = Timestamp;
+
+    fn apply(&self, batch: &mut Batch<'_>) -> Result<Timestamp, Failure> {
         Ok(batch.now)
     }
 

@@ -26,7 +26,8 @@ pub(super) struct RunRow {
     /// `None` if the lease was released.
     pub(super) held: Option<Held>,
     pub(super) ready: Ready,
-    /// Whether a message came since the run last found a mailbox empty.
+    /// Whether the run may have missed a message: one came since the execution began, and since then no receive found that
+    /// the run has no messages.
     pub(super) has_mail: bool,
     /// Whether the run was [in front](Self::is_in_front) when its row was read or written last.
     was_in_front: bool,
@@ -248,9 +249,10 @@ pub(super) const WAKE: Columns = update!("wake_at = ?15, cancel_requested = ?16,
 pub(super) const PLACE: Columns =
     update!("wake_at = ?15, queue = ?18, priority = ?20, rank = ?21, unique_key = ?29");
 pub(super) const PAUSED: Columns = update!("paused = ?23");
-/// The input and the start of a queued run.
-pub(super) const START: Columns =
-    update!("wake_at = ?15, body_checksum = ?17, rank = ?21, input = ?34, input_fingerprint = ?35");
+/// The input, the start and the deadline of a queued run.
+pub(super) const START: Columns = update!(
+    "wake_at = ?15, body_checksum = ?17, rank = ?21, start_by = ?22, input = ?34, input_fingerprint = ?35"
+);
 /// Everything that changes if the run starts again.
 pub(super) const RESTART: Columns = update!(
     "version = ?4, status = ?6, failed_on = ?7, owner = ?9, lock_file = ?10, lease_until = ?11, error = ?12, \

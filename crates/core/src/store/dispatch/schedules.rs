@@ -71,7 +71,8 @@ impl ScheduleQuery {
         self
     }
 
-    /// Restricts the query to schedules that are due at `moment`.
+    /// Restricts the query to schedules that are due at `moment`. If more of them are due than the limit permits, and the
+    /// query does not begin [after](Self::after) a name, the store chooses which ones it returns.
     pub const fn due_at(mut self, moment: Timestamp) -> Self {
         self.due_at = Some(moment);
         self

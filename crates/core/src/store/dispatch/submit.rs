@@ -52,8 +52,8 @@ pub struct Submit {
 pub struct Unique {
     /// The key.
     pub key: Arc<str>,
-    /// If a queued run has the key: `true` replaces the input and the start of that run, and `false` leaves it
-    /// unchanged.
+    /// If `true`, a submission with the key of a queued run replaces the input, the start and the deadline of that run. If
+    /// `false`, it changes nothing.
     pub replaces: bool,
 }
 
@@ -88,8 +88,8 @@ pub enum Submitted {
     Queued,
     /// The run exists already, with an equal workflow and input, and has this status.
     Exists(Status),
-    /// Another queued run of the queue has the deduplication key. If the submission [replaces](Unique::replaces), that
-    /// run now has the new input and start.
+    /// A queued run of the queue has the deduplication key. If the submission [replaces](Unique::replaces), and that run is
+    /// one of its workflow, that run has the new input, start and deadline now.
     Duplicate(RunId),
 }
 
@@ -133,15 +133,15 @@ impl Submit {
         self
     }
 
-    /// Sets a deduplication key like [`deduplicate`](Self::deduplicate). If a queued run has the key, the store also
-    /// replaces the input and the start of that run.
+    /// Sets a deduplication key like [`deduplicate`](Self::deduplicate), but the submission replaces the input, the start
+    /// and the deadline of the queued run, if that is a run of the workflow.
     pub fn debounce(mut self, key: impl Into<Arc<str>>) -> Self {
         self.unique = Some(Unique { key: key.into(), replaces: true });
         self
     }
 
-    /// Makes the run a child. When it ends, the store answers the entry that waits under `key` in `parent` with the
-    /// outcome of the child.
+    /// Makes the run a child: at its end, the store answers the entry that waits under `key` in `parent` with its
+    /// outcome, if the entry [asks for](crate::dispatch::ChildQuestion) this run.
     pub fn child_of(mut self, parent: RunId, key: impl Into<Key>) -> Self {
         self.parent = Some(Parent { run: parent, key: key.into() });
         self
@@ -220,7 +220,32 @@ impl Submit {
         header
     }
 
-    /// Returns the result of the submission if its run exists already, with the header `stored`.
+    /// Gives a queued run with the deduplication key the input, the start and the deadline of this submission at `now`. In a
+    /// [fair](crate::dispatch::Queue::fair) queue, the run keeps its rank, so that it does not lose its turn.
+    ///
+    /// ```
+    /// use awaitly_core::clock::mins;
+    /// use awaitly_core::journal::Timestamp;
+    /// use awaitly_core::store::{RunId, Start, Submit};
+    ///
+    /// let now = Timestamp::from_millis(0);
+    /// let digest = |run: &str| Submit::new(RunId::new(run).unwrap(), "digest").debounce("ann").start(Start::In(mins(1)));
+    /// let (first, second) = (digest("digest-1"), digest("digest-2"));
+    /// let mut header = first.header(first.place(now), now);
+    /// second.replace(&mut header, false, now.after(mins(1)));
+    /// assert_eq!((header.place.rank, header.wake), (120_000, Some(now.after(mins(2)))));
+    /// ```
+    pub fn replace(&self, header: &mut Header, is_fair: bool, now: Timestamp) {
+        let start = self.start.moment(now);
+        let Place { queue, key, priority, rank, unique, .. } = header.place.clone();
+        let place = Place::new(queue, key, priority, start);
+        let rank = if is_fair { rank } else { place.rank };
+        header.place = Place { rank, start_by: self.start_by, unique, ..place };
+        header.input = self.input.as_ref().map(|input| input.fingerprint);
+        header.wake = Some(start);
+    }
+
+    /// Decides about a submission whose run exists already, with the header `stored`.
     ///
     /// # Errors
     /// Returns [`Refused::OtherWorkflow`] or [`Refused::InputChanged`] if the run has another workflow or input.

@@ -184,7 +184,8 @@ pub trait Operate: Store {
     /// ```
     fn import(&self, run: RunId, stored: StoredRun) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Returns the current time by the clock of the store's timestamps. By default, this is the clock of the machine.
+    /// Returns the current time by the clock of the store's timestamps, after the writes and the releases before the call.
+    /// A process that ends calls it to be sure that its leases are free. By default, this is the clock of the machine.
     fn now(&self) -> impl Future<Output = Result<Timestamp, StoreError>> + Send {
         std::future::ready(Ok(Timestamp::from(SystemTime::now())))
     }

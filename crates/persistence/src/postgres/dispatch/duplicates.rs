@@ -7,12 +7,12 @@ use sqlx::postgres::PgConnection;
 use sqlx::{Error, Row};
 
 use super::submit::{Run, delay, earliest};
-use crate::postgres::rows;
+use crate::postgres::rows::{self, millis};
 use crate::postgres::statements::Statements;
 use crate::postgres::text;
 
-/// Returns the queued run with the key of each submission. If a submission replaces the run, the function gives the run
-/// the new input and start.
+/// Returns the queued run with the key of each submission. A submission that replaces it has given it a new input, start
+/// and deadline. A run that is claimed meanwhile no longer has the key, and is not returned.
 pub(super) async fn find(
     connection: &mut PgConnection,
     statements: &Statements,
@@ -35,21 +35,21 @@ pub(super) async fn find(
     for (run, Unique { key, replaces }) in keyed {
         let place = (text::stored(&run.queue).into_owned(), text::stored(key).into_owned());
         let Some((duplicate, slot)) = queued.get(&place) else { continue };
-        if *replaces {
-            replace(connection, statements, *slot, run).await?;
+        if !*replaces || replace(connection, statements, *slot, run, &place.1).await? {
+            found.insert(run.run.clone(), duplicate.clone());
         }
-        found.insert(run.run.clone(), duplicate.clone());
     }
     Ok(found)
 }
 
+/// Replaces the input, the start and the deadline of the run in `slot`, and returns whether that run still has the key.
 async fn replace(
     connection: &mut PgConnection,
     statements: &Statements,
     slot: i64,
     run: &Submit,
-) -> Result<(), Error> {
-    statements.unlist.query().bind(vec![slot]).execute(&mut *connection).await?;
+    key: &str,
+) -> Result<bool, Error> {
     let input = run.input.as_ref();
     statements
         .submitting
@@ -61,7 +61,9 @@ async fn replace(
         .bind(input.map(|input| input.fingerprint.to_bits().cast_signed()))
         .bind(delay(run.start))
         .bind(earliest(run.start))
-        .execute(connection)
-        .await
-        .map(drop)
+        .bind(run.start_by.map(millis))
+        .bind(key)
+        .fetch_one(connection)
+        .await?
+        .try_get(0)
 }

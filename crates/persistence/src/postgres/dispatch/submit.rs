@@ -1,6 +1,7 @@
 //! Submissions of runs.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -38,6 +39,10 @@ const RUNS: usize = 10_000;
 
 /// The maximum size of the inputs of a statement, in bytes.
 const BYTES: usize = 16 * 1024 * 1024;
+
+/// The number of times that a submission looks for the queued run with a deduplication key. A claim may take that run
+/// between the attempt to add the run and the look.
+const ROUNDS: usize = 16;
 
 /// Returns a negative number that no other submission has.
 pub(super) fn nonce() -> i64 {
@@ -129,23 +134,32 @@ async fn add(
         return Ok(vec![Ok(Submitted::Queued); runs.len()]);
     }
     let mut existing = existing(connection, statements, runs).await?;
-    let missing: Vec<_> =
-        runs.iter().filter(|(run, _)| !existing.contains_key(&*text::stored(&run.run))).copied().collect();
-    if !missing.is_empty() {
-        // The queues of these runs are fair.
+    let mut duplicates = HashMap::new();
+    for _ in 0..ROUNDS {
+        let missing = runs.iter().filter(|(run, _)| {
+            !existing.contains_key(&*text::stored(&run.run)) && !duplicates.contains_key(&run.run)
+        });
+        let missing: Vec<_> = missing.copied().collect();
+        if missing.is_empty() {
+            break;
+        }
+        // Their queues are fair, or queued runs have their deduplication keys.
         match commit {
             Commit::Each => fair::add(connection, statements, channel, &missing).await?,
             Commit::ByCaller => fair::add_within(connection, statements, channel, &missing).await?,
         }
         existing.extend(self::existing(connection, statements, &missing).await?);
+        let missing = missing.iter().filter(|(run, _)| !existing.contains_key(&*text::stored(&run.run)));
+        let missing: Vec<_> = missing.copied().collect();
+        duplicates.extend(duplicates::find(connection, statements, &missing).await?);
     }
-    let missing: Vec<_> =
-        runs.iter().filter(|(run, _)| !existing.contains_key(&*text::stored(&run.run))).copied().collect();
-    let mut duplicates = duplicates::find(connection, statements, &missing).await?;
     runs.iter()
         .map(|(run, nonce)| {
             let Some(stored) = existing.get_mut(&*text::stored(&run.run)) else {
-                let duplicate = duplicates.remove(&run.run).ok_or(Error::RowNotFound)?;
+                let duplicate = duplicates
+                    .get(&run.run)
+                    .cloned()
+                    .ok_or_else(|| Error::Io(ErrorKind::WouldBlock.into()))?;
                 return Ok(Ok(Submitted::Duplicate(duplicate)));
             };
             if stored.added_by.take_if(|added_by| added_by == nonce).is_some() {

@@ -5,11 +5,14 @@ use super::{run_columns, statements};
 statements! {
     Exchange {}
 
-    /// Answers the parents of ended children. If another session has locked the row of a parent, the parent gets its
-    /// answer later, and the child stays due until then. `$1` and `$2` are the outcome of a child that ended without an
-    /// outcome.
+    /// Answers the parents of ended children, and notifies other processes if a parent got an answer. A parent whose row
+    /// another session has locked gets its answer later: the child stays due until then. `$1` and `$2` are the outcome of a
+    /// child that ended without one.
+    ///
+    /// The entry must ask for the child: `ChildQuestion`. For an id whose stored form differs from the id, this is not
+    /// checked.
     report: "WITH at AS MATERIALIZED (SELECT {now} AS now), \
-        found AS MATERIALIZED (SELECT c.id, c.parent_run, c.parent_key, coalesce(c.outcome_kind, $1::smallint) AS kind, \
+        found AS MATERIALIZED (SELECT c.id, c.run_id, c.parent_run, c.parent_key, coalesce(c.outcome_kind, $1::smallint) AS kind, \
             coalesce(c.outcome, $2) AS payload FROM {schema}.runs c \
             WHERE c.due_at <= (SELECT now FROM at) AND c.parent_run IS NOT NULL \
             AND c.status IN ('completed', 'failed', 'cancelled') \
@@ -20,7 +23,8 @@ statements! {
             FROM found f JOIN parents p ON p.run_id = f.parent_run, at \
             WHERE p.status IN ('queued', 'running', 'waiting') \
             AND EXISTS (SELECT 1 FROM {schema}.waits w WHERE w.run = p.id AND w.key = f.parent_key \
-                AND (w.expires_at IS NULL OR w.expires_at > at.now)) \
+                AND (w.expires_at IS NULL OR w.expires_at > at.now) \
+                AND (starts_with(w.request, '{\"child\":' || to_json(f.run_id)::text || ',') OR strpos(f.run_id, chr(26)) > 0)) \
             AND NOT EXISTS (SELECT 1 FROM {schema}.steps s WHERE s.run = p.id AND s.key = f.parent_key)), \
         recorded AS (INSERT INTO {schema}.steps (run, token, recorded_at, kind, key, payload) \
             SELECT a.run, 0, at.now, a.kind, a.key, a.payload FROM answers a, at ON CONFLICT DO NOTHING), \
@@ -31,7 +35,7 @@ statements! {
         told AS (UPDATE {schema}.runs r SET due_at = NULL FROM found f WHERE r.id = f.id \
             AND (EXISTS (SELECT 1 FROM parents p WHERE p.run_id = f.parent_run) \
                 OR NOT EXISTS (SELECT 1 FROM {schema}.runs p WHERE p.run_id = f.parent_run)) RETURNING r.id) \
-        SELECT count(*) FROM told";
+        SELECT count(*), (SELECT count(pg_notify({channel}, '')) FROM (SELECT FROM answers LIMIT 1) a) FROM told";
 
     headers: concat!("SELECT ", run_columns!(), ", {now}, run_id FROM {schema}.runs WHERE run_id = ANY($1)");
 
@@ -57,8 +61,10 @@ statements! {
     take_mail: "DELETE FROM {schema}.mail WHERE run = $1 AND mailbox = $2 AND seq = (SELECT m.seq FROM {schema}.mail m \
         WHERE m.run = $1 AND m.mailbox = $2 ORDER BY m.seq LIMIT 1) RETURNING payload";
 
-    /// Removes the earlier wake of a running run, because the run has found its mailbox empty.
-    no_mail: "UPDATE {schema}.runs SET wake_at = NULL WHERE id = $1 AND status = 'running' AND wake_at IS NOT NULL";
+    /// Forgets earlier wakes of a running run, which has found a mailbox empty. If another mailbox contains a message, it may
+    /// have come since the run looked there, so the run stays woken.
+    no_mail: "UPDATE {schema}.runs SET wake_at = NULL WHERE id = $1 AND status = 'running' AND wake_at IS NOT NULL \
+        AND NOT EXISTS (SELECT 1 FROM {schema}.mail WHERE run = $1)";
 
     lengths: "SELECT name, max(index) + 1 FROM {schema}.published WHERE run = $1 AND name = ANY($2) AND index >= 0 \
         GROUP BY name";

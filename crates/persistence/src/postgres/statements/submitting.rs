@@ -62,14 +62,22 @@ statements! {
     duplicates: "SELECT r.queue, r.unique_key, r.run_id, r.id FROM unnest($1::text[], $2::text[]) AS o(queue, key) \
         JOIN {schema}.runs r ON r.queue = o.queue AND r.unique_key = o.key";
 
-    /// Gives a queued run with a free lease a new input and start. It becomes due again through `due_at`.
-    debounce: "WITH at AS MATERIALIZED (SELECT {now} AS now) \
-        UPDATE {schema}.runs r SET input = $3, input_fingerprint = $4, \
-            wake_at = greatest(least(at.now + $5, 9007199254740991), $6), \
+    /// Gives a queued run with a free lease a new input, start and deadline, as `Submit::replace` does, and takes it out of
+    /// the lists: it becomes due again through `due_at`. Returns whether the run still has the deduplication key.
+    debounce: "WITH at AS MATERIALIZED (SELECT a.now, greatest(least(a.now + $5, 9007199254740991), $6) AS start \
+            FROM (SELECT {now} AS now) a), \
+        keyed AS MATERIALIZED (SELECT r.* FROM {schema}.runs r WHERE r.id = $1 AND r.unique_key = $8 FOR NO KEY UPDATE), \
+        free AS MATERIALIZED (SELECT k.* FROM keyed k, at \
+            WHERE k.workflow = $2 AND k.status = 'queued' AND (k.owner IS NULL OR k.lease_until <= at.now)), \
+        unready AS (DELETE FROM {schema}.ready q USING free f \
+            WHERE q.workflow = f.workflow AND q.queue = f.queue AND q.rank = f.rank AND q.run = f.id), \
+        unbehind AS (DELETE FROM {schema}.behind b USING free f \
+            WHERE b.queue = f.queue AND b.key = f.queue_key AND b.rank = f.rank AND b.run = f.id), \
+        replaced AS (UPDATE {schema}.runs r SET input = $3, input_fingerprint = $4, wake_at = at.start, start_by = $7, \
             rank = CASE WHEN EXISTS (SELECT 1 FROM {schema}.queues q WHERE q.name = r.queue AND q.fair) THEN r.rank \
-                ELSE greatest(least(at.now + $5, 9007199254740991), $6) - r.priority::bigint * 1000 END, \
-            due_at = CASE WHEN NOT r.paused THEN greatest(least(at.now + $5, 9007199254740991), $6) END \
-        FROM at WHERE r.id = $1 AND r.workflow = $2 AND r.status = 'queued' AND (r.owner IS NULL OR r.lease_until <= at.now)";
+                ELSE at.start - r.priority::bigint * 1000 END, \
+            due_at = CASE WHEN NOT r.paused THEN at.start END FROM at, free f WHERE r.id = f.id) \
+        SELECT EXISTS (SELECT 1 FROM keyed)";
 
     /// Locks the keys of fair queues, in one order for all processes, and returns the rank of the next run of each.
     lock_keys: "INSERT INTO {schema}.queue_keys AS k (queue, key, next) \

@@ -12,7 +12,10 @@ local mail, mailbox = base .. 'mail/' .. ARGV[4], ARGV[7]
 local name = 'm' .. (redis.call('HGET', mail, 'h' .. mailbox) or '0') .. ' ' .. mailbox
 local payload, entry = redis.call('HGET', mail, name), redis.call('HGET', waits, ARGV[5])
 if not payload then
-  redis.call('HDEL', mail, 'new')
+  -- Another mailbox may contain a message that came since the run looked there.
+  if tonumber(redis.call('HGET', mail, 'count') or 0) == 0 then
+    redis.call('HDEL', mail, 'new')
+  end
   return {'empty'}
 end
 redis.call('HDEL', mail, name)

@@ -3,8 +3,15 @@
 -- The outcome of a child that ended without an outcome, as `Header::report` in core returns it.
 local CANCELLED = '2 {"cancelled":{"step":null}}'
 
--- Answers the entry of the parent that waits for the end of a child. `key` is the name of the child's hash. `parent` is
--- the length of the parent's id, the id, and the key of the step.
+-- `ChildQuestion` in core: whether the request of a waiting entry asks for that child.
+local function asks_for(entry, child)
+  local length, start = string.match(entry, '^%S+ %S+ %S+ (%d+) ()')
+  local is_json, request = pcall(cjson.decode, string.sub(entry, start + length))
+  return is_json and type(request) == 'table' and request.child == child
+end
+
+-- Answers the entry that waits for the end of a run, under the key of a step of its parent. `key` is the run's key of
+-- the server, and `parent` the length of the parent's id, the id, and the key of the step.
 local function report(key, parent, moment)
   local length, start = string.match(parent, '^(%d+) ()')
   local id, step = string.sub(parent, start, start + length - 1), string.sub(parent, start + length)
@@ -14,7 +21,7 @@ local function report(key, parent, moment)
     return
   end
   local expires, nonce = expiry(entry)
-  if expires and expires <= moment then
+  if expires and expires <= moment or not asks_for(entry, string.sub(key, #base + #'run/' + 1)) then
     return
   end
   local kind, payload = string.match(redis.call('HGET', key, 'outcome') or CANCELLED, '^(%d) (.*)$')

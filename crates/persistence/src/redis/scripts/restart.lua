@@ -14,6 +14,7 @@ end
 each_entry(id, entries, unask)
 forget_key(id, found.queue, redis.call('HGET', run, 'unique'))
 redis.call('UNLINK', records, waits, base .. 'streams/' .. id)
+redis.call('HDEL', base .. 'mail/' .. id, 'new')
 count_anew()
 redis.call('HDEL', run, 'holder', 'until', 'outcome', 'error', 'failed_on', 'crashes', 'version', 'start_by',
   'unique')

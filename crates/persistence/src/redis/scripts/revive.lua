@@ -9,6 +9,8 @@ end
 for at = 5, #ARGV do
   drop(redis.call('HDEL', records, ARGV[at]))
 end
+-- The run is executed from its beginning, so it finds the messages so far.
+redis.call('HDEL', base .. 'mail/' .. ARGV[4], 'new')
 local moment, before = now(), redis.call('HMGET', run, 'status', 'queue', 'unique')
 forget_key(ARGV[4], before[2], before[3])
 redis.call('HDEL', run, 'outcome', 'error', 'failed_on', 'wake')

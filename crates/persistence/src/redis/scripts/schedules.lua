@@ -9,7 +9,9 @@ local names
 if ARGV[1] ~= '-' then
   names = {string.sub(ARGV[1], 2)}
 elseif ARGV[2] ~= '-' then
-  names = redis.call('ZRANGEBYSCORE', base .. 'alarms', '-inf', ARGV[2])
+  -- If the caller reads on after a name, the names of all due schedules decide which ones follow.
+  local most = ARGV[3] == '-' and ARGV[4] or -1
+  names = redis.call('ZRANGEBYSCORE', base .. 'alarms', '-inf', ARGV[2], 'LIMIT', 0, most)
 else
   local from = ARGV[3] == '-' and '-' or '(' .. string.sub(ARGV[3], 2)
   names = redis.call('ZRANGEBYLEX', base .. 'schedules', from, '+', 'LIMIT', 0, ARGV[4])

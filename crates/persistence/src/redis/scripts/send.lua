@@ -3,13 +3,10 @@
 -- Arguments: nonce, number of calls whose answers have arrived, their nonces.., (id, mailbox, id of the message,
 -- whether the message is small enough, payload).. The id of a message follows `=`. A message without an id has `-`.
 --
--- `mail/<run>` holds the mail of a run, in these fields:
---
--- - `m<number> <mailbox>`: a message that the run has not received.
--- - `h<mailbox>`: the number of received messages. `t<mailbox>`: the number of sent messages.
--- - `i<id>`: set if the run got a message with this id.
--- - `count`: the number of messages that the run has not received.
--- - `new`: set if a message came since the run last found a mailbox empty.
+-- `mail/<run>` holds the mail of a run: the messages that it has not received, under `m` and their number and mailbox;
+-- under `h` and a mailbox, how many were received, and under `t`, how many were sent; under `i` and an id, the messages
+-- so far; under `count`, how many messages it has not received; and `new` if the run may have missed a message: one came
+-- since the execution began, and since then no receive found that the run has no messages.
 local MOST = 10000
 
 local before = answer_before(ARGV[1], 2)
@@ -18,7 +15,7 @@ if before then
 end
 local moment, answers, woken = now(), {}, {}
 
-local function deliver(id, key, at)
+local function deliver(id, key, status, at)
   local mail, mailbox, name = base .. 'mail/' .. id, ARGV[at + 1], ARGV[at + 2]
   if name ~= '-' then
     if redis.call('HEXISTS', mail, 'i' .. name) == 1 then
@@ -27,7 +24,11 @@ local function deliver(id, key, at)
     redis.call('HSET', mail, 'i' .. name, 1)
   end
   local number = whole(redis.call('HINCRBY', mail, 't' .. mailbox, 1) - 1)
-  redis.call('HSET', mail, 'm' .. number .. ' ' .. mailbox, ARGV[at + 4], 'new', 1)
+  redis.call('HSET', mail, 'm' .. number .. ' ' .. mailbox, ARGV[at + 4])
+  -- A run that has not begun finds the message.
+  if status ~= 'queued' then
+    redis.call('HSET', mail, 'new', 1)
+  end
   redis.call('HINCRBY', mail, 'count', 1)
   woken[id] = key
 end
@@ -40,7 +41,7 @@ for at = 3 + ARGV[2], #ARGV, 5 do
   answers[#answers + 1] = (status or '-') .. ' ' .. unread
   -- `Message::check` in core.
   if status and not has_ended(status) and ARGV[at + 3] == '1' and tonumber(unread) < MOST then
-    deliver(id, key, at)
+    deliver(id, key, status, at)
   end
 end
 for id, key in pairs(woken) do

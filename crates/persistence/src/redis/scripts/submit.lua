@@ -155,7 +155,7 @@ local function submit(number, group, at, options, place_number)
   place(id, found, start, group)
 end
 
--- Gives a queued run the input and the start of another submission with its deduplication key.
+-- Gives a queued run what another submission with its deduplication key says: `Submit::replace` in core.
 local function replace(id, group, at, options)
   local key = run .. id
   local found, priority = placed(key), redis.call('HGET', key, 'priority')
@@ -165,10 +165,18 @@ local function replace(id, group, at, options)
   if not unhold(id, found) then
     unlist(id, found)
   end
-  redis.call('HDEL', key, 'fingerprint', 'input')
+  redis.call('HDEL', key, 'fingerprint', 'input', 'start_by')
+  if options.by then redis.call('HSET', key, 'start_by', options.by) end
   if ARGV[at + 2] ~= '' then redis.call('HSET', key, 'fingerprint', ARGV[at + 2]) end
   if ARGV[at + 3] ~= '' then redis.call('HSET', key, 'input', ARGV[at + 3]) end
-  requeue(id, found, tonumber(priority or 0), start_of(options.start, moment), group.rules, turns, moment)
+  local start = start_of(options.start, moment)
+  if not group.rules.fair then
+    found.rank = whole(rank_of(tonumber(priority or 0), start))
+    redis.call('HSET', key, 'rank', found.rank)
+  end
+  found.wake = whole(start)
+  redis.call('HSET', key, 'wake', found.wake)
+  put(id, found, moment)
 end
 
 local function read_rules(group)

@@ -174,8 +174,8 @@ impl Batch<'_> {
                 whole.row.held = None;
                 self.leases.given_back(first.slot);
                 self.write_whole(STATUS, &mut whole)?;
-                self.report(&whole.row.header)?;
-                // Another run of the key or the parent of the run may have become ready.
+                self.report(&whole.row)?;
+                // Another run of the key, or the parent, may have become ready.
                 claiming.look_again(Some(self.now));
             } else if !visit.admits(header.place.key.as_deref()) {
                 self.put_behind(first.slot)?;

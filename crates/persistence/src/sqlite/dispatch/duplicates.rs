@@ -1,20 +1,20 @@
 //! Submissions whose deduplication key a queued run has.
 
-use awaitly_core::store::{Reschedule, RunId, Submit, Unique};
+use awaitly_core::store::{RunId, Submit, Unique};
 use rusqlite::OptionalExtension;
 
 use super::super::apply::Batch;
 use super::super::error::Failure;
 use super::super::runs::{self, START};
-use super::place::Ranks;
+use super::queues::State;
 
 const DUPLICATE: &str =
     "SELECT id FROM awaitly_runs WHERE status = 'queued' AND queue = ? AND unique_key = ? LIMIT 1";
 
 impl Batch<'_> {
-    /// Returns the queued run with the deduplication key of a submission, if there is one. If the submission replaces
-    /// the run, gives the run the new input and start.
-    pub(super) fn duplicate(&mut self, submit: &Submit, ranks: &mut Ranks) -> Result<Option<RunId>, Failure> {
+    /// Returns the queued run with the deduplication key of a submission, if there is one. Gives it the new input, start and
+    /// deadline if the submission replaces them.
+    pub(super) fn duplicate(&mut self, submit: &Submit) -> Result<Option<RunId>, Failure> {
         let Some(Unique { key, replaces }) = &submit.unique else { return Ok(None) };
         let mut statement = self.connection.prepare_cached(DUPLICATE)?;
         let slot = statement.query_row((&*submit.queue, &**key), |row| row.get(0)).optional()?;
@@ -24,11 +24,12 @@ impl Batch<'_> {
         let run = whole.row.run.clone();
         let is_free = self.lease(whole.row.held.as_ref()).is_none();
         if *replaces && is_free && whole.row.header.workflow == submit.workflow {
-            whole.row.header.input = submit.input.as_ref().map(|input| input.fingerprint);
             whole.input = submit.input.as_ref().map(|input| input.payload.clone());
-            let left = self.move_to(&mut whole.row.header, &Reschedule::new().start(submit.start), ranks)?;
+            let state = self.queues.find(self.connection, &submit.queue)?;
+            let is_fair = state.is_some_and(State::is_fair);
+            submit.replace(&mut whole.row.header, is_fair, self.now);
             self.write_whole(START, &mut whole)?;
-            self.make_room(&left)?;
+            self.make_room(&whole.row.header.place)?;
         }
         Ok(Some(run))
     }

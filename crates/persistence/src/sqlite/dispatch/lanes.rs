@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use awaitly_core::store::Served;
-use rusqlite::Connection;
+use rusqlite::{Connection, OptionalExtension};
 
 use super::super::error::Failure;
 use super::behind::after;
@@ -28,10 +28,12 @@ struct Head<'c> {
     queue: Option<Arc<str>>,
 }
 
-/// The ready runs of one workflow in one queue.
+/// The ready runs of one workflow in one queue that one version of the code began. The version of a queued run is 0.
 #[derive(Debug)]
 pub(super) struct Lane {
     workflow: Arc<str>,
+    /// The served version.
+    served: u32,
     version: u32,
     /// The next runs: the rank and the slot of each.
     ahead: VecDeque<(i64, i64)>,
@@ -55,8 +57,11 @@ pub(super) struct First {
 const NEXT_QUEUE: &str = "SELECT queue FROM awaitly_runs WHERE ready = 2 AND workflow = ?1 AND queue >= ?2 \
     ORDER BY queue LIMIT 1";
 
+const NEXT_VERSION: &str = "SELECT version FROM awaitly_runs WHERE ready = 2 AND workflow = ?1 AND queue = ?2 \
+    AND version >= ?3 AND version <= ?4 ORDER BY version LIMIT 1";
+
 const NEXT_RUNS: &str = "SELECT rank, id FROM awaitly_runs WHERE ready = 2 AND workflow = ?1 AND queue = ?2 \
-    AND (rank, id) > (?3, ?4) ORDER BY rank, id LIMIT ?5";
+    AND version = ?3 AND (rank, id) > (?4, ?5) ORDER BY rank, id LIMIT ?6";
 
 impl<'c> Ring<'c> {
     /// Begins with the queue after `end`.
@@ -86,7 +91,7 @@ impl<'c> Ring<'c> {
         };
         let (mut lanes, from) = (Vec::new(), after(&queue));
         for head in self.heads.iter_mut().filter(|head| head.queue.as_ref() == Some(&queue)) {
-            lanes.push(Lane::new(head.served));
+            head.add_lanes(connection, &queue, &mut lanes)?;
             head.advance(connection, &from)?;
         }
         Ok(Some((queue, lanes)))
@@ -101,13 +106,29 @@ impl Head<'_> {
         self.queue = queue;
         Ok(())
     }
+
+    /// Adds the lanes of a queue. Runs that newer versions of the code began are not read at all.
+    fn add_lanes(&self, connection: &Connection, queue: &str, lanes: &mut Vec<Lane>) -> Result<(), Failure> {
+        let mut statement = connection.prepare_cached(NEXT_VERSION)?;
+        let Served { workflow, version: served } = self.served;
+        let mut from = Some(0);
+        while let Some(least) = from.filter(|least| least <= served) {
+            let next =
+                statement.query_row((&**workflow, queue, least, served), |row| row.get(0)).optional()?;
+            let Some(version) = next else { break };
+            lanes.push(Lane::new(self.served, version));
+            from = u32::checked_add(version, 1);
+        }
+        Ok(())
+    }
 }
 
 impl Lane {
-    fn new(served: &Served) -> Self {
+    fn new(served: &Served, version: u32) -> Self {
         Self {
             workflow: Arc::clone(&served.workflow),
-            version: served.version,
+            served: served.version,
+            version,
             ahead: VecDeque::new(),
             last: (i64::MIN, 0),
             has_more: true,
@@ -130,7 +151,8 @@ impl Lane {
             // One more run shows whether the caller leaves runs.
             let most = i64::try_from(share).unwrap_or(i64::MAX).saturating_add(1);
             let mut statement = connection.prepare_cached(NEXT_RUNS)?;
-            let mut rows = statement.query((&*self.workflow, queue, self.last.0, self.last.1, most))?;
+            let (rank, slot) = self.last;
+            let mut rows = statement.query((&*self.workflow, queue, self.version, rank, slot, most))?;
             while let Some(row) = rows.next()? {
                 self.last = (row.get(0)?, row.get(1)?);
                 self.ahead.push_back(self.last);
@@ -158,7 +180,7 @@ pub(super) fn take_first(
     }
     Ok(first.map(|((rank, slot), lane)| {
         lane.ahead.pop_front();
-        First { rank, slot, version: lane.version }
+        First { rank, slot, version: lane.served }
     }))
 }
 
@@ -171,6 +193,10 @@ mod tests {
     fn ready_runs_come_from_their_index_in_its_order() {
         let index = "SEARCH awaitly_runs USING COVERING INDEX awaitly_runs_ready";
         assert_eq!(plan(NEXT_QUEUE), format!("{index} (workflow=? AND queue>?)"));
-        assert_eq!(plan(NEXT_RUNS), format!("{index} (workflow=? AND queue=? AND rank>?)"));
+        assert_eq!(
+            plan(NEXT_VERSION),
+            format!("{index} (workflow=? AND queue=? AND version>? AND version<?)")
+        );
+        assert_eq!(plan(NEXT_RUNS), format!("{index} (workflow=? AND queue=? AND version=? AND rank>?)"));
     }
 }

@@ -65,9 +65,15 @@ impl Batch<'_> {
 
     fn addressee(&self, run: &RunId) -> Result<Option<Addressee>, Failure> {
         let Some(row) = runs::row(self.connection, run)? else { return Ok(None) };
+        let unread = self.unread(row.slot)?;
+        Ok(Some(Addressee { row, unread, got_mail: false }))
+    }
+
+    /// Returns the number of messages that a run has not received yet.
+    fn unread(&self, slot: i64) -> Result<usize, Failure> {
         let mut statement = self.connection.prepare_cached(UNREAD)?;
-        let unread: i64 = statement.query_row([row.slot], |row| row.get(0))?;
-        Ok(Some(Addressee { row, unread: usize::try_from(unread).unwrap_or(0), got_mail: false }))
+        let unread: i64 = statement.query_row([slot], |row| row.get(0))?;
+        Ok(usize::try_from(unread).unwrap_or(0))
     }
 
     fn deliver(&self, message: &Message, addressee: &mut Addressee) -> Result<Result<(), Unsent>, Failure> {
@@ -117,7 +123,9 @@ impl Batch<'_> {
             return Ok(Some(record.outcome));
         }
         let Some((seq, payload)) = self.oldest(row.slot, mailbox)? else {
-            if std::mem::take(&mut row.has_mail) {
+            // Another mailbox may contain a message that came since the run looked there.
+            if row.has_mail && self.unread(row.slot)? == 0 {
+                row.has_mail = false;
                 self.write(WAKE, &mut row)?;
             }
             return Ok(None);

@@ -33,7 +33,7 @@ impl Batch<'_> {
             if let Some(found) = runs::whole(self.connection, &submit.run)? {
                 return Ok(submit.matches(&found.row.header));
             }
-            if let Some(found) = self.duplicate(submit, ranks)? {
+            if let Some(found) = self.duplicate(submit)? {
                 return Ok(Ok(Submitted::Duplicate(found)));
             }
         }
@@ -92,7 +92,7 @@ impl Batch<'_> {
     }
 
     /// Gives a queued run its new place and start, and returns the place that it left.
-    pub(super) fn move_to(
+    fn move_to(
         &mut self,
         header: &mut Header,
         change: &Reschedule,

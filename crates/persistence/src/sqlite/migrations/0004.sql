@@ -25,7 +25,7 @@ ALTER TABLE awaitly_runs ADD COLUMN parent_run TEXT; -- the run that waits for t
 ALTER TABLE awaitly_runs ADD COLUMN parent_key TEXT;
 ALTER TABLE awaitly_runs ADD COLUMN tags TEXT;       -- JSON; NULL: it has none
 ALTER TABLE awaitly_runs ADD COLUMN unique_key TEXT; -- at most one queued run of a queue has it
-ALTER TABLE awaitly_runs ADD COLUMN has_mail INTEGER NOT NULL DEFAULT 0; -- since the run found a mailbox empty
+ALTER TABLE awaitly_runs ADD COLUMN has_mail INTEGER NOT NULL DEFAULT 0; -- it may have missed a message
 ALTER TABLE awaitly_runs ADD COLUMN restarts INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE awaitly_runs ADD COLUMN ready INTEGER NOT NULL DEFAULT 0;
 
@@ -39,8 +39,8 @@ DROP INDEX awaitly_runs_by_status;
 
 -- Lists by status, the newest first: an index ends with the id.
 CREATE INDEX awaitly_runs_by_status ON awaitly_runs (status);
--- Runs that are due, in the order in which they start.
-CREATE INDEX awaitly_runs_ready ON awaitly_runs (workflow, queue, rank) WHERE ready = 2;
+-- Runs that are due, in the order in which they start. The version of a queued run is 0.
+CREATE INDEX awaitly_runs_ready ON awaitly_runs (workflow, queue, version, rank) WHERE ready = 2;
 -- Runs behind a limit of their key.
 CREATE INDEX awaitly_runs_behind ON awaitly_runs (queue, queue_key, rank) WHERE ready = 3;
 -- When a run that is not ready becomes due, and since when the others are.

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
-use awaitly_core::journal::Status;
-use awaitly_core::store::{Durability, Ending, Operate, Store, StoreError};
+use awaitly_core::dispatch::ChildQuestion;
+use awaitly_core::journal::{Payload, Status};
+use awaitly_core::store::{
+    Claim, Dispatch, Durability, Ending, Operate, Owner, Store, StoreError, Submit, Submitted, Wait,
+};
 use futures_util::future::join_all;
 
 use super::{InSchema, Schema, url};
@@ -122,6 +125,29 @@ async fn listener_wakes_after_change_by_another_store() {
     told(&mut wakes, "the subscription").await;
     let _ = one.cancel(&run_id("order-42")).await.unwrap();
     told(&mut wakes, "a cancellation").await;
+}
+
+#[tokio::test]
+async fn end_of_a_child_wakes_listeners_of_another_store() {
+    let schema = Schema::new();
+    let (one, other) = (schema.store().await, schema.store().await);
+    let parent = begin(&one, "parent").await;
+    let request = Payload::encode(&ChildQuestion { child: "child", workflow: "checkout" }).unwrap();
+    let wait = Wait { key: "job".into(), token: "token".into(), request, expires_in: None };
+    one.wait(&parent, wait).await.unwrap();
+    let rest = Ending { waits_on: vec!["job".into()], ..Ending::new(Status::Waiting) };
+    one.finish(&parent, rest).await.unwrap();
+    let child = Submit::new(run_id("child"), "checkout").child_of(run_id("parent"), "job");
+    assert_eq!(one.submit(vec![child]).await.unwrap(), [Ok(Submitted::Queued)]);
+    let claim = Claim::new(Owner::unique()).serve("checkout", 1);
+    let child = one.claim(claim).await.unwrap().runs.remove(0).lease;
+    let mut wakes = other.wakes();
+    told(&mut wakes, "the subscription").await;
+    // No change before the end of the child may arrive late.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let mut wakes = other.wakes();
+    one.finish(&child, Ending::new(Status::Completed)).await.unwrap();
+    told(&mut wakes, "the end of a child").await;
 }
 
 #[tokio::test]

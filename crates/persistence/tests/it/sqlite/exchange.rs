@@ -1,9 +1,10 @@
 //! Mail, published values, schedules and tags in a file: they survive, they go with their run, and damage is noticed.
 
+use awaitly_core::dispatch::ChildQuestion;
 use awaitly_core::journal::{Payload, Status};
 use awaitly_core::store::{
     DeleteIf, Dispatch, Ending, Message, Operate, Publish, PutSchedule, RunQuery, ScheduleQuery, Store,
-    StoreError, Submit, Submitted,
+    StoreError, Submit, Submitted, Wait,
 };
 
 use super::InFolder;
@@ -101,7 +102,9 @@ async fn damaged_rows_are_corrupt() {
 async fn unreadable_parent_does_not_keep_its_child_from_ending() {
     let fixture = InFolder::new().await;
     let parent = begin(&fixture.store, "parent").await;
-    fixture.store.wait(&parent, crate::given::question("child", "token")).await.unwrap();
+    let request = Payload::encode(&ChildQuestion { child: "child", workflow: "checkout" }).unwrap();
+    let wait = Wait { request, ..crate::given::question("child", "token") };
+    fixture.store.wait(&parent, wait).await.unwrap();
     let child = Submit::new(run_id("child"), "checkout").child_of(run_id("parent"), "child");
     assert_eq!(fixture.store.submit(vec![child]).await.unwrap(), [Ok(Submitted::Queued)]);
     let lease = begin(&fixture.store, "child").await;

@@ -2,8 +2,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use awaitly_core::store::{Durability, Store, StoreError};
+use awaitly_core::store::{Durability, Operate, Store, StoreError};
 use awaitly_persistence::SqliteStore;
+use futures_util::future::join_all;
 
 use super::{InFolder, file};
 use crate::given::{begin, hold, is_busy, keys, request, value};
@@ -24,6 +25,18 @@ async fn leases_of_a_closed_store_are_free_at_once() {
     assert!(is_busy(&other, "order-42").await);
     store.close().await.unwrap();
     begin(&other, "order-42").await;
+}
+
+#[tokio::test]
+async fn question_for_the_time_is_answered_after_earlier_releases() {
+    let fixture = InFolder::new().await;
+    let leases: Vec<_> = (0..200).map(|number| format!("order-{number}")).collect();
+    let leases = join_all(leases.iter().map(|run| begin(&fixture.store, run))).await;
+    leases.iter().for_each(|lease| fixture.store.release(lease));
+    fixture.store.now().await.unwrap();
+    let sql = "SELECT count(*) FROM awaitly_runs WHERE owner IS NOT NULL";
+    let held: i64 = fixture.sql().query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(held, 0);
 }
 
 #[tokio::test]
