@@ -1,5 +1,5 @@
--- holder, ttl, limit, error of a run that is too late, number of workflows, (workflow, version).., holders whose claims
--- have arrived.. -- takes the leases of due runs. Here, the sets are brought up to date with what was chosen.
+-- holder, ttl, limit, error of a run that is too late, owner, number of workflows, (workflow, version).., holders
+-- whose claims have arrived.. -- takes the leases of due runs. Here, the sets are brought up to date with what was chosen.
 local function clear(visit)
   for _, lane in ipairs(visit.lanes) do
     if #lane.gone > 0 then

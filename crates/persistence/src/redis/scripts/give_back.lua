@@ -1,7 +1,7 @@
 -- holder -- releases the runs of a claim that did not arrive.
 local moment = now()
 for _, id in ipairs(remembered(ARGV[1])) do
-  redis.call('HDEL', run .. id, 'holder', 'until')
+  redis.call('HDEL', run .. id, 'holder', 'owner', 'until')
   list(run .. id, id, moment)
 end
 redis.call('UNLINK', memo_of(ARGV[1]))
