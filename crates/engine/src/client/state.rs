@@ -41,6 +41,8 @@ pub enum Phase {
         /// runs pass. A store counts up to [`Standing::MOST_AHEAD`]. `None` if the run is not due: it is paused, or its
         /// earliest start lies ahead.
         ahead: Option<u64>,
+        /// Whether the run is due and its queue is paused.
+        queue_paused: bool,
     },
     /// A worker executes the run, or it was interrupted and is about to be resumed.
     Running {
@@ -132,11 +134,11 @@ impl Phase {
     fn of(StoredRun { header, records, waits, .. }: &StoredRun, standing: Option<Standing>) -> Self {
         match header.status {
             Status::Queued => {
-                let ahead = match standing {
-                    Some(Standing::InLine { ahead }) => Some(ahead),
-                    _ => None,
+                let (ahead, queue_paused) = match standing {
+                    Some(Standing::InLine { ahead, queue_paused }) => (Some(ahead), queue_paused),
+                    _ => (None, false),
                 };
-                Self::Queued { from: header.wake.unwrap_or(header.created), ahead }
+                Self::Queued { from: header.wake.unwrap_or(header.created), ahead, queue_paused }
             }
             Status::Running => {
                 let worker = match standing {
@@ -177,10 +179,13 @@ impl Phase {
 impl fmt::Display for RunState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.phase {
-            Phase::Queued { ahead, .. } => {
+            Phase::Queued { ahead, queue_paused, .. } => {
                 f.write_str("queued")?;
-                if !self.queue.is_empty() {
-                    write!(f, " in `{}`", self.queue)?;
+                match (queue_paused, &*self.queue) {
+                    (false, "") => {}
+                    (false, queue) => write!(f, " in `{queue}`")?,
+                    (true, "") => f.write_str(" in the paused default queue")?,
+                    (true, queue) => write!(f, " in the paused queue `{queue}`")?,
                 }
                 match ahead {
                     None => {}

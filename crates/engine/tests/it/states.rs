@@ -73,6 +73,9 @@ pub(crate) async fn explain_themselves<S: Dispatch + Clone>(store: S) {
     let runs = starting.queue("ships").await.unwrap().into_iter().map(Result::unwrap);
     let [a, b, c] = runs.collect::<Vec<_>>().try_into().map_err(|_| "three runs").unwrap();
     wait_in_line(&a, &b, &c).await;
+    client.pause_queue("ships").await.unwrap();
+    assert_eq!(text(&b).await, "queued in the paused queue `ships`, 1 run is ahead");
+    client.resume_queue("ships").await.unwrap();
 
     let gates = Gates(Arc::new([const { Semaphore::const_new(0) }; 2]));
     let body = {
@@ -110,6 +113,7 @@ pub(crate) async fn explain_themselves<S: Dispatch + Clone>(store: S) {
     worker("web-3").run_until(until(&a, "cancelled")).await.unwrap();
 }
 
+/// A queued run shows its place, and its own pause or that of its queue.
 async fn wait_in_line<S: Dispatch + Clone>(
     a: &RunHandle<S, u64, Failure>,
     b: &RunHandle<S, u64, Failure>,

@@ -312,6 +312,7 @@ macro_rules! __every_dispatch_promise {
                 run_in_line_counts_the_runs_ahead
                 count_of_runs_ahead_has_a_bound
                 run_that_is_not_due_has_no_place_in_line
+                run_in_line_knows_that_its_queue_is_paused
                 runs_behind_a_limit_count_for_their_key
                 held_run_names_its_owner
                 of_many_claims_at_once_each_run_goes_to_one

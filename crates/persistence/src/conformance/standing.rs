@@ -7,7 +7,7 @@ use super::dispatching::{Desk, HOUR};
 use super::ok;
 
 const fn in_line(ahead: u64) -> Option<Standing> {
-    Some(Standing::InLine { ahead })
+    Some(Standing::InLine { ahead, queue_paused: false })
 }
 
 fn held_by(owner: &str) -> Option<Standing> {
@@ -75,6 +75,17 @@ pub(super) async fn run_that_is_not_due_has_no_place_in_line<S: Dispatch>(store:
     desk.submit([desk.run("next").priority(100)]).await;
     assert_eq!(desk.claimed(1).await, ["next"], "from this claim on, the resumed run counts");
     assert_eq!((standing(&desk, "paused").await, standing(&desk, "last").await), (in_line(0), in_line(1)));
+}
+
+/// The runs of a paused queue keep their places.
+pub(super) async fn run_in_line_knows_that_its_queue_is_paused<S: Dispatch>(store: &S) {
+    let desk = Desk::new(store, "paused-line");
+    desk.submit([desk.run("a"), desk.run("b")]).await;
+    let queue = || vec![Arc::clone(&desk.name)];
+    ok("pause", store.pause_queues(queue(), Pausing::Pause).await);
+    assert_eq!(standing(&desk, "b").await, Some(Standing::InLine { ahead: 1, queue_paused: true }));
+    ok("resume", store.pause_queues(queue(), Pausing::Resume).await);
+    assert_eq!(standing(&desk, "b").await, in_line(1));
 }
 
 /// A run that a limit of its key holds back counts for runs with its key, and lets other runs pass.

@@ -101,7 +101,7 @@ impl Queues {
         }
     }
 
-    fn is_paused(&self, queue: &str) -> bool {
+    pub(super) fn is_paused(&self, queue: &str) -> bool {
         self.states.get(queue).is_some_and(|state| state.paused)
     }
 

@@ -20,7 +20,7 @@ impl Journals {
         journal.header.due_at(journal.held_until).filter(|due| *due <= now)?;
         let place = &journal.header.place;
         let ahead = self.queues.ahead(&place.queue, place.key.as_ref(), (place.rank, slot));
-        Some(Standing::InLine { ahead: ahead as u64 })
+        Some(Standing::InLine { ahead: ahead as u64, queue_paused: self.queues.is_paused(&place.queue) })
     }
 }
 

@@ -44,7 +44,10 @@ impl Dispatch for RedisStore {
         let mut reply = Reply::of(run, value)?;
         Ok(match reply.text("reply")?.as_str() {
             "held" => Some(Standing::Held { owner: reply.text("owner")?.into() }),
-            "in line" => Some(Standing::InLine { ahead: reply.number("ahead")? }),
+            "in line" => {
+                let (ahead, paused) = (reply.number("ahead")?, reply.number("paused")?);
+                Some(Standing::InLine { ahead, queue_paused: paused == 1 })
+            }
             _ => None,
         })
     }

@@ -120,7 +120,7 @@ pub trait Dispatch: Operate {
     ///
     /// async fn describe(store: &impl Dispatch, order: &RunId) -> Result<String, StoreError> {
     ///     Ok(match store.standing(order).await? {
-    ///         Some(Standing::InLine { ahead }) => format!("{ahead} runs are ahead"),
+    ///         Some(Standing::InLine { ahead, .. }) => format!("{ahead} runs are ahead"),
     ///         Some(Standing::Held { owner }) => format!("{owner} executes it"),
     ///         None => "it is not due".to_owned(),
     ///     })

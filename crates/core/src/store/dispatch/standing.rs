@@ -9,6 +9,8 @@ pub enum Standing {
         /// run that waits because its key has as many running runs as the queue permits only counts for runs with this
         /// key. [`MOST_AHEAD`](Standing::MOST_AHEAD) stands for this number and all larger ones.
         ahead: u64,
+        /// Whether the queue is paused, so that workers claim none of its runs.
+        queue_paused: bool,
     },
     /// An owner holds the run.
     Held {

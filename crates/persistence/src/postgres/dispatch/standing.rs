@@ -33,6 +33,7 @@ pub(super) async fn read(
     let standing = standing.bind(text::stored(run)).bind(Standing::MOST_AHEAD.cast_signed());
     let Some(row) = standing.fetch_optional(&mut *connection).await? else { return Ok(None) };
     let (owner, ahead): (Option<String>, Option<i64>) = (row.try_get(0)?, row.try_get(1)?);
-    let in_line = ahead.map(|ahead| Standing::InLine { ahead: ahead.cast_unsigned() });
+    let queue_paused = row.try_get(2)?;
+    let in_line = ahead.map(|ahead| Standing::InLine { ahead: ahead.cast_unsigned(), queue_paused });
     Ok(owner.map(|owner| Standing::Held { owner: name_of(owner).into() }).or(in_line))
 }

@@ -42,7 +42,8 @@ statements! {
                     ORDER BY q.rank, q.run LIMIT $2) o LIMIT $2) q JOIN {schema}.runs r ON r.id = q.run \
                 WHERE ", may_be_taken!("(SELECT now FROM at)"), " \
             UNION (SELECT b.run FROM {schema}.behind b WHERE b.queue = f.queue AND b.key = f.queue_key \
-                AND (b.rank, b.run) < (f.rank, f.id) ORDER BY b.rank, b.run LIMIT $2) LIMIT $2) c) END \
+                AND (b.rank, b.run) < (f.rank, f.id) ORDER BY b.rank, b.run LIMIT $2) LIMIT $2) c) END, \
+            EXISTS (SELECT 1 FROM {schema}.queues s WHERE s.name = f.queue AND s.paused) \
         FROM found f"
     );
 

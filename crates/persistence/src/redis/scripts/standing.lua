@@ -32,4 +32,5 @@ for _, workflow in ipairs(redis.call('ZRANGE', base .. 'workflows', 0, -1)) do
     ahead = ahead + before(base .. 'ready/' .. marked(workflow) .. lane)
   end
 end
-return {'in line', math.min(ahead, most)}
+local paused = redis.call('HEXISTS', base .. 'queue/' .. queue, 'paused')
+return {'in line', math.min(ahead, most), paused}

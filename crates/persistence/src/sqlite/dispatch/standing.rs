@@ -19,6 +19,8 @@ const READY: &str = "SELECT count(*) FROM (SELECT 1 FROM awaitly_runs WHERE read
 const BEHIND: &str = "SELECT count(*) FROM (SELECT 1 FROM awaitly_runs WHERE ready = 3 AND queue = ?1 \
     AND queue_key = ?2 AND (rank, id) < (?3, ?4) LIMIT ?5)";
 
+const PAUSED: &str = "SELECT 1 FROM awaitly_queues WHERE name = ? AND paused";
+
 /// Reads the standing of a run from one snapshot. Only the indexes of ready runs are counted.
 pub(in super::super) fn standing(
     connection: &mut Connection,
@@ -33,8 +35,10 @@ pub(in super::super) fn standing(
     if row.due_at().is_none_or(|due| due > now) {
         return Ok(None);
     }
-    let ahead = ahead(&snapshot, &row.header.place, row.slot)?;
-    Ok(Some(Standing::InLine { ahead: ahead.min(Standing::MOST_AHEAD) }))
+    let place = &row.header.place;
+    let ahead = ahead(&snapshot, place, row.slot)?.min(Standing::MOST_AHEAD);
+    let queue_paused = snapshot.prepare_cached(PAUSED)?.exists([&*place.queue])?;
+    Ok(Some(Standing::InLine { ahead, queue_paused }))
 }
 
 /// Counts the runs before the one in this slot: the ready ones, and those of its key that are behind a limit.
