@@ -31,8 +31,8 @@ pub use any::AnyStore;
 pub use around::Around;
 pub use dispatch::{
     Claim, Claimed, Configure, Dispatch, Held, Message, Pausing, Publish, PutSchedule, QueueState,
-    Reschedule, ScheduleQuery, Served, Start, StoredSchedule, StreamPart, Submit, SubmitWithin, Submitted,
-    Unique, Unsent,
+    Reschedule, ScheduleQuery, Served, Standing, Start, StoredSchedule, StreamPart, Submit, SubmitWithin,
+    Submitted, Unique, Unsent,
 };
 pub use error::StoreError;
 pub use lease::Lease;

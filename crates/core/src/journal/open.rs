@@ -172,12 +172,13 @@ impl Input {
     }
 }
 
-/// The holder of a lease: one execution of one run in one process.
+/// The holder of a lease, by a name that people see. Owners may share a name: a store distinguishes their leases by the
+/// tokens.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Owner(Arc<str>);
 
 impl Owner {
-    /// Creates an owner with this name. Different owners must have different names.
+    /// Creates an owner with this name, for example the name of a worker.
     pub fn new(name: impl Into<Arc<str>>) -> Self {
         Self(name.into())
     }

@@ -32,6 +32,7 @@ macro_rules! calls {
                 Submit submit(batch: Vec<Submit>) -> Vec<Result<Submitted, Refused>>;
                 Claim claim(claim: Claim) -> Claimed;
                 Headers headers(runs: Vec<RunId>) -> Vec<Option<Header>>;
+                Standing standing(&run: RunId;) -> Option<Standing>;
                 SendMail send(messages: Vec<Message>) -> Vec<Result<(), Unsent>>;
                 Receive receive(&lease: Lease; mailbox: Arc<str>, key: Key) -> Option<Outcome>;
                 Publish publish(&lease: Lease; published: Vec<Publish>) -> ();

@@ -58,6 +58,9 @@ impl<S: Dispatch + Clone, T, E, X> RunHandle<S, T, E, X> {
     ///
     /// A run that sleeps or waits for an answer has not ended, so this may take days. Use a timeout if you cannot wait.
     ///
+    /// If the run ends in another process, and the store does not report it to this one, the result comes up to a second
+    /// later. All handles of a client share one query.
+    ///
     /// # Errors
     /// Returns the error of the body if the run failed, [`RunError::Cancelled`] if it was cancelled,
     /// [`RunError::NoSuchRun`] if it does not exist, [`RunError::Undecodable`] if its recorded result does not have
@@ -97,14 +100,13 @@ impl<S: Dispatch + Clone, T, E, X> RunHandle<S, T, E, X> {
         })
     }
 
-    /// Returns the state of the run, which explains why it has not ended.
+    /// Returns the state of the run, which explains why it has not ended. The call reads the whole journal; for a queued
+    /// run, it also counts the runs ahead.
     ///
     /// # Errors
     /// Returns [`RunError::NoSuchRun`] if there is no such run, and [`RunError::Store`] if the store fails.
     pub async fn state(&self) -> Result<RunState, RunError> {
-        let stored = self.client.store.load(&self.run).await.map_err(RunError::Store)?;
-        let stored = stored.ok_or_else(|| RunError::NoSuchRun { run: (*self.run).into() })?;
-        Ok(RunState::of(&stored))
+        RunState::read(&self.client.store, &self.run).await
     }
 
     /// Requests the cancellation of the run. A queued run is cancelled at once. If the run has begun, its body undoes

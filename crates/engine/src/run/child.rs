@@ -35,9 +35,26 @@ use crate::contract::Output;
 /// It does not wait until the child has undone its work.
 ///
 /// # Resume
-/// The run starts the child once. If the run is resumed before the child ends, it waits again. If it is resumed later,
-/// the step returns the recorded outcome of the child. If the run failed on this step, a retry of the run retries the
-/// child, too.
+/// The child is started once. If the run is resumed before the child ends, it waits again; afterwards, it returns the
+/// recorded outcome of the child. If the run failed on this step, a retry of the run retries the child, too.
+///
+/// # Examples
+/// Starts many children, and waits for all of them:
+///
+/// ```
+/// use std::future::IntoFuture;
+///
+/// use awaitly_core::{DurableRun, Error, RunError};
+/// use awaitly_engine::{Contract, RunExt};
+/// use futures_util::future::join_all;
+///
+/// const SHIP: Contract<String, u64, RunError> = Contract::new("ship");
+///
+/// async fn ship_all(run: DurableRun, skus: Vec<String>) -> Result<u64, Error<RunError>> {
+///     let ship = |sku: &String| run.child(SHIP, format!("ship {sku}"), sku).into_future();
+///     join_all(skus.iter().map(ship)).await.into_iter().sum()
+/// }
+/// ```
 #[must_use = "it does nothing unless it is awaited: put it into `step!(..)`, or `.await` it"]
 pub struct Child<'r, T, E, X> {
     run: &'r DurableRun,

@@ -2,6 +2,7 @@
 
 mod crew;
 mod drain;
+mod name;
 mod served;
 mod work;
 
@@ -34,6 +35,7 @@ pub use work::Ticked;
 /// | [`concurrency`](Self::concurrency) | 256 runs at a time |
 /// | [`grace`](Self::grace) | 30 seconds |
 /// | [`max_crashes`](Self::max_crashes) | 5 |
+/// | [`named`](Self::named) | the name of the host and the process id |
 /// | [`poll_every`](Self::poll_every) | 10 seconds |
 ///
 /// # Examples
@@ -55,6 +57,7 @@ pub use work::Ticked;
 #[must_use = "a worker does nothing until `run_until` or `tick` is awaited"]
 pub struct Worker<S> {
     store: S,
+    name: Arc<str>,
     served: HashMap<Arc<str>, Arc<Served>>,
     queues: Vec<Queue>,
     settings: Option<Settings>,
@@ -75,6 +78,7 @@ impl<S: Dispatch + Clone> Worker<S> {
     pub fn new(store: S) -> Self {
         Self {
             store,
+            name: name::of_process(),
             served: HashMap::new(),
             queues: Vec::new(),
             settings: None,
@@ -89,6 +93,22 @@ impl<S: Dispatch + Clone> Worker<S> {
     #[must_use]
     pub const fn store(&self) -> &S {
         &self.store
+    }
+
+    /// Sets the name under which people see the worker, for example in [`Phase::Running`](crate::Phase::Running). Several
+    /// workers may share a name.
+    ///
+    /// # Default
+    /// The end of the host's name and the process id, for example `web-1:4711`.
+    ///
+    /// # Panics
+    /// Panics if the name is empty or longer than 100 bytes.
+    pub fn named(mut self, name: impl Into<Arc<str>>) -> Self {
+        let name = name.into();
+        let length = 1..=name::MAX_BYTES;
+        assert!(length.contains(&name.len()), "`named` takes a name of 1 to 100 bytes, not {}", name.len());
+        self.name = name;
+        self
     }
 
     /// Serves the workflow of `contract`: due runs are executed with `body`, which gets a handle and the input of the
@@ -251,6 +271,7 @@ impl<S: Dispatch + Clone> Worker<S> {
 impl<S> fmt::Debug for Worker<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Worker")
+            .field("name", &self.name)
             .field("workflows", &self.served.keys())
             .field("queues", &self.queues)
             .field("concurrency", &self.concurrency)

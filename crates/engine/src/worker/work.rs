@@ -133,7 +133,7 @@ impl<S: Dispatch + Clone> Worker<S> {
 
     pub(super) fn request(&self, limit: usize) -> Claim {
         let lease = self.served.values().map(|served| served.lease).max().unwrap_or_default();
-        let claim = Claim::new(Owner::unique()).limit(limit).ttl(lease);
+        let claim = Claim::new(Owner::new(Arc::clone(&self.name))).limit(limit).ttl(lease);
         self.served.iter().fold(claim, |claim, (name, served)| claim.serve(Arc::clone(name), served.version))
     }
 }

@@ -9,6 +9,7 @@ mod operating;
 mod queues;
 mod schedules;
 mod starting;
+mod states;
 mod stopping;
 mod stores;
 mod waiting;

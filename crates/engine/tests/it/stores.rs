@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use awaitly_core::clock::{hours, ms, secs};
 use awaitly_core::dispatch::Queue;
 use awaitly_core::journal::Status;
-use awaitly_core::store::{Cancelled, Dispatch, Owner, RunQuery};
+use awaitly_core::store::{Cancelled, Dispatch, Owner, RunQuery, Unsent};
 use awaitly_core::{DurableRun, Error, Retry, RunError, step};
-use awaitly_engine::{Client, Contract, Finding, Follow, RunExt, Schedule, StartError, Worker};
+use awaitly_engine::{Client, Contract, Finding, Follow, RunExt, Schedule, SendError, StartError, Worker};
 use awaitly_persistence::{MemoryStore, PostgresOptions, PostgresStore, RedisOptions, SqliteStore};
 use futures_util::future::{join, join_all};
 
@@ -74,7 +74,9 @@ async fn take_orders<S: Dispatch + Clone>(client: &Client<S>) {
     let orders = client.start_many(ORDER, numbers).tag("today").await.unwrap();
     for (number, order) in orders.iter().enumerate() {
         order.as_ref().unwrap().send("payments", &number).id("first").await.unwrap();
-        order.as_ref().unwrap().send("payments", &999).id("first").await.unwrap();
+        let again = order.as_ref().unwrap().send("payments", &999).id("first").await;
+        // The order may have ended in the meantime.
+        assert!(matches!(again, Ok(()) | Err(SendError::Unsent(Unsent::Ended { .. }))), "{again:?}");
     }
     let results = join_all(orders.iter().map(|order| order.as_ref().unwrap().result())).await;
     let expected: Vec<_> = (0..20).map(|number| Ok(number * 11)).collect();
@@ -137,6 +139,7 @@ async fn operate<S: Dispatch + Clone>(client: &Client<S>) {
 
 /// Executes everything with two workers, each with a store of its own.
 async fn works_on<S: Dispatch + Clone>(one: S, other: S) {
+    crate::states::explain_themselves(one.clone()).await;
     let world = World::default();
     let client = Client::new(one.clone());
     let (stop, stopped) = tokio::sync::watch::channel(false);

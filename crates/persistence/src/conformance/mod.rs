@@ -60,7 +60,7 @@ mod leases;
 mod opening;
 mod operating;
 mod records;
-mod unique;
+mod standing;
 mod waiting;
 
 use awaitly_core::journal::{Contents, Key, Kind, Outcome, Payload, Record};
@@ -77,7 +77,7 @@ use leases::*;
 use opening::*;
 use operating::*;
 use records::*;
-use unique::*;
+use standing::*;
 use waiting::*;
 
 const SYNC: Durability = Durability::Sync;
@@ -310,6 +310,12 @@ macro_rules! __every_dispatch_promise {
                 paused_queue_and_paused_run_start_nothing
                 declared_settings_apply_until_an_operator_sets_others
                 queued_run_is_cancelled_or_opened_at_once
+                run_in_line_counts_the_runs_ahead
+                count_of_runs_ahead_has_a_bound
+                run_that_is_not_due_has_no_place_in_line
+                run_in_line_knows_that_its_queue_is_paused
+                runs_behind_a_limit_count_for_their_key
+                held_run_names_its_owner
                 of_many_claims_at_once_each_run_goes_to_one
                 limits_hold_for_many_claims_at_once
                 leases_of_dropped_claim_are_given_back

@@ -7,7 +7,7 @@ use awaitly_core::journal::{
     WaitEntry, admit, settle,
 };
 use awaitly_core::store::{
-    DeleteIf, Held, Lease, OnRecorded, Open, Opened, RunId, StoreError, StoredRun, StoredSchedule,
+    DeleteIf, Held, Lease, OnRecorded, Open, Opened, Owner, RunId, StoreError, StoredRun, StoredSchedule,
 };
 use foldhash::fast::RandomState;
 
@@ -36,6 +36,8 @@ pub(super) struct Journal {
     pub(super) waits: BTreeMap<Key, WaitEntry>,
     /// The newest token.
     pub(super) token: u64,
+    /// The owner with that token.
+    pub(super) owner: Option<Owner>,
     /// The time at which the lease with that token expires, or `None` if it was released.
     pub(super) held_until: Option<Timestamp>,
     /// Whether the owner with that token recorded an outcome.
@@ -54,7 +56,7 @@ impl Journals {
             (Opening::Refuse(refused), _) => Opened::Refused(refused),
             (Opening::Ended, Some((_, journal))) => Opened::Ended(journal.header.clone()),
             (Opening::Take, Some((slot, journal))) => {
-                let opened = journal.take(slot, now, until);
+                let opened = journal.take(slot, &request.owner, now, until);
                 self.list(slot, now);
                 opened
             }
@@ -65,7 +67,7 @@ impl Journals {
     pub(super) fn begin(&mut self, request: &Open, now: Timestamp, until: Timestamp) -> Opened {
         let input = request.input.as_ref().map(|input| input.payload.clone());
         let mut journal = Journal::new(request.run.clone(), Header::begin(request, now), input);
-        let opened = journal.take(self.runs.len(), now, until);
+        let opened = journal.take(self.runs.len(), &request.owner, now, until);
         let slot = self.add(journal);
         self.list(slot, now);
         opened
@@ -125,8 +127,22 @@ impl Journal {
     /// Creates a journal without records, whose lease is free.
     pub(super) fn new(run: RunId, header: Header, input: Option<Payload>) -> Self {
         let (records, keys, waits) = (Vec::new(), HashSet::default(), BTreeMap::new());
-        let (token, held_until, has_progressed, listed, post) = (0, None, false, Listed::Nowhere, None);
-        Self { run, header, input, records, keys, waits, token, held_until, has_progressed, listed, post }
+        let (token, owner, held_until, has_progressed) = (0, None, None, false);
+        let (listed, post) = (Listed::Nowhere, None);
+        Self {
+            run,
+            header,
+            input,
+            records,
+            keys,
+            waits,
+            token,
+            owner,
+            held_until,
+            has_progressed,
+            listed,
+            post,
+        }
     }
 
     /// Returns the remaining time of the lease, if an owner holds it.
@@ -134,19 +150,26 @@ impl Journal {
         self.held_until.map(|until| now.until(until)).filter(|remaining| !remaining.is_zero())
     }
 
-    pub(super) fn take(&mut self, slot: usize, now: Timestamp, until: Timestamp) -> Opened {
+    pub(super) fn take(&mut self, slot: usize, owner: &Owner, now: Timestamp, until: Timestamp) -> Opened {
         let run = self.to_stored();
-        Opened::Held { lease: self.lend(slot, until), now, run }
+        Opened::Held { lease: self.lend(slot, owner, until), now, run }
     }
 
     /// Takes the lease for a worker that serves the `version` of the workflow.
-    pub(super) fn claim(&mut self, slot: usize, version: u32, now: Timestamp, until: Timestamp) -> Held {
+    pub(super) fn claim(
+        &mut self,
+        slot: usize,
+        owner: &Owner,
+        version: u32,
+        (now, until): (Timestamp, Timestamp),
+    ) -> Held {
         self.header.claim(version, self.held_until.is_some(), self.has_progressed, now);
-        Held { run: self.to_stored(), lease: self.lend(slot, until) }
+        Held { run: self.to_stored(), lease: self.lend(slot, owner, until) }
     }
 
-    fn lend(&mut self, slot: usize, until: Timestamp) -> Lease {
+    fn lend(&mut self, slot: usize, owner: &Owner, until: Timestamp) -> Lease {
         self.token += 1;
+        self.owner = Some(owner.clone());
         (self.held_until, self.has_progressed) = (Some(until), false);
         Lease::new(self.run.clone(), self.token, slot as i64)
     }

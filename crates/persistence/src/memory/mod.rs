@@ -1,6 +1,7 @@
 mod journals;
 mod post;
 mod queues;
+mod standing;
 mod transaction;
 
 use std::collections::HashSet;
@@ -15,9 +16,9 @@ use awaitly_core::journal::{
 use awaitly_core::store::{
     Answer, Bell, Cancelled, Cancelling, Claim, Claimed, Configure, DeleteIf, Dispatch, Due, DueQuery,
     Durability, Ending, Input, Lease, Message, OnRecorded, Open, Opened, Operate, Page, Pausing, Publish,
-    PutSchedule, QueueState, Renewed, Reschedule, Rewrite, RunId, RunQuery, RunSummary, ScheduleQuery, Store,
-    StoreError, StoredRun, StoredSchedule, StreamPart, Submit, Submitted, Unsent, Wait, WaitQuery, Waiting,
-    Wakes,
+    PutSchedule, QueueState, Renewed, Reschedule, Rewrite, RunId, RunQuery, RunSummary, ScheduleQuery,
+    Standing, Store, StoreError, StoredRun, StoredSchedule, StreamPart, Submit, Submitted, Unsent, Wait,
+    WaitQuery, Waiting, Wakes,
 };
 use tokio::time::Instant;
 
@@ -412,6 +413,10 @@ impl Dispatch for MemoryStore {
         let journals = self.lock()?;
         let header = |run| journals.find(run).map(|(_, journal)| journal.header.clone());
         Ok(runs.iter().map(header).collect())
+    }
+
+    async fn standing(&self, run: &RunId) -> Result<Option<Standing>, StoreError> {
+        Ok(self.lock()?.standing(run, self.now()))
     }
 
     async fn send(&self, messages: Vec<Message>) -> Result<Vec<Result<(), Unsent>>, StoreError> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use awaitly_core::dispatch::{Allowance, Fairness, Pace, Place, Queue};
 use awaitly_core::journal::{Header, Refused, Timestamp};
 use awaitly_core::store::{
-    Claim, Claimed, Configure, Ending, Held, Input, Lease, Pausing, QueueState, Reschedule, RunId,
+    Claim, Claimed, Configure, Ending, Held, Input, Lease, Owner, Pausing, QueueState, Reschedule, RunId,
     StoreError, Submit, Submitted,
 };
 use foldhash::fast::RandomState;
@@ -14,11 +14,11 @@ use foldhash::fast::RandomState;
 use super::journals::{Journal, Journals};
 use super::slot;
 
-/// The runs of one workflow in one queue that one version of the code began. The version of a queued run is 0.
-type Lane = (Arc<str>, Arc<str>, u32);
+/// The runs of one workflow in one queue.
+pub(super) type Lane = (Arc<str>, Arc<str>);
 
 /// Runs in the order in which they start: the rank of each run, and its slot.
-type Ranked = BTreeSet<(i64, usize)>;
+pub(super) type Ranked = BTreeSet<(i64, usize)>;
 
 /// The place at which a run that has not ended is listed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,9 +37,9 @@ pub(super) enum Listed {
 /// The lists of all queues.
 #[derive(Default)]
 pub(super) struct Queues {
-    ready: BTreeMap<Lane, Ranked>,
+    pub(super) ready: BTreeMap<Lane, Ranked>,
     /// By queue and key.
-    behind: BTreeMap<(Arc<str>, Arc<str>), Ranked>,
+    pub(super) behind: BTreeMap<(Arc<str>, Arc<str>), Ranked>,
     later: BTreeSet<(Timestamp, usize)>,
     /// The runs with a lease, by queue.
     held: HashMap<Arc<str>, HashSet<usize>, RandomState>,
@@ -101,14 +101,7 @@ impl Queues {
         }
     }
 
-    /// Removes the deduplication key of the run in `slot`, unless another run has it now.
-    fn forget_key(&mut self, key: &(Arc<str>, Arc<str>), slot: usize) {
-        if self.unique.get(key) == Some(&slot) {
-            self.unique.remove(key);
-        }
-    }
-
-    fn is_paused(&self, queue: &str) -> bool {
+    pub(super) fn is_paused(&self, queue: &str) -> bool {
         self.states.get(queue).is_some_and(|state| state.paused)
     }
 
@@ -253,7 +246,8 @@ impl Journals {
                     left_behind = true;
                     return true;
                 }
-                let held = visits.get_mut(*at).and_then(|visit| self.take_next(visit, now, until));
+                let held =
+                    visits.get_mut(*at).and_then(|visit| self.take_next(visit, &claim.owner, (now, until)));
                 let found = held.is_some();
                 runs.extend(held);
                 found
@@ -326,7 +320,12 @@ impl Journals {
     }
 
     /// Takes the lease of the first run of a queue that may start.
-    fn take_next(&mut self, visit: &mut Visit, now: Timestamp, until: Timestamp) -> Option<Held> {
+    fn take_next(
+        &mut self,
+        visit: &mut Visit,
+        owner: &Owner,
+        (now, until): (Timestamp, Timestamp),
+    ) -> Option<Held> {
         loop {
             if visit.allowance.as_ref().is_some_and(|allowance| allowance.left() == 0) {
                 return None;
@@ -357,7 +356,7 @@ impl Journals {
                 if let Some(state) = self.queues.states.get_mut(&visit.queue) {
                     state.start(started);
                 }
-                let held = journal.claim(slot, version, now, until);
+                let held = journal.claim(slot, owner, version, (now, until));
                 self.list(slot, now);
                 return Some(held);
             }

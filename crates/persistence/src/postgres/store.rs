@@ -10,7 +10,7 @@ use awaitly_core::store::{
 };
 use tracing::Instrument;
 
-use super::dispatch::restart;
+use super::dispatch::{restart, unique_owner};
 use super::lane::{Append, Begin, Finish, Flush, Op, Renew};
 use super::open::{self, Asked};
 use super::patience::Patience;
@@ -23,8 +23,7 @@ use crate::unclaimed::Back;
 
 impl Store for PostgresStore {
     async fn open(&self, mut request: Open) -> Result<Opened, StoreError> {
-        // The request gets a unique owner name, so that a call whose answer was lost can find its lease by that name.
-        request.owner = Owner::new(format!("{} {}", request.owner.as_str(), Owner::unique().as_str()));
+        request.owner = Owner::new(unique_owner(&request.owner));
         let request = Arc::new(request);
         let (statements, patience) = (&self.0.statements, self.patience());
         loop {

@@ -106,7 +106,7 @@ impl RedisStore {
         let mut call = self.call(Script::Claim, "");
         call.arg(holder).arg(lasting(claim.ttl)).arg(limit);
         call.arg(Ending::too_late().error.as_deref().unwrap_or_default());
-        call.arg(claim.workflows.len());
+        call.arg(claim.owner.as_str()).arg(claim.workflows.len());
         for served in &claim.workflows {
             call.arg(&*served.workflow).arg(served.version);
         }

@@ -6,7 +6,8 @@ use awaitly_core::dispatch::{Queue, Rate};
 use awaitly_core::journal::{Header, Key, Outcome, Payload, Refused};
 use awaitly_core::store::{
     Claim, Claimed, Configure, Dispatch, Lease, Message, Pausing, Publish, PutSchedule, QueueState,
-    Reschedule, RunId, ScheduleQuery, StoreError, StoredSchedule, StreamPart, Submit, Submitted, Unsent,
+    Reschedule, RunId, ScheduleQuery, Standing, StoreError, StoredSchedule, StreamPart, Submit, Submitted,
+    Unsent,
 };
 use redis::{Cmd, ToRedisArgs};
 
@@ -35,6 +36,21 @@ impl Dispatch for RedisStore {
 
     async fn headers(&self, runs: Vec<RunId>) -> Result<Vec<Option<Header>>, StoreError> {
         self.read_headers(&runs).await
+    }
+
+    async fn standing(&self, run: &RunId) -> Result<Option<Standing>, StoreError> {
+        let mut ask = redis::pipe();
+        ask.add_command(self.call(Script::Standing, run)).arg(&**run).arg(Standing::MOST_AHEAD);
+        let value = self.reader().await?.read(&ask).await?.pop().unwrap_or_default();
+        let mut reply = Reply::of(run, value)?;
+        Ok(match reply.text("reply")?.as_str() {
+            "held" => Some(Standing::Held { owner: reply.text("owner")?.into() }),
+            "in line" => {
+                let (ahead, paused) = (reply.number("ahead")?, reply.number("paused")?);
+                Some(Standing::InLine { ahead, queue_paused: paused == 1 })
+            }
+            _ => None,
+        })
     }
 
     async fn send(&self, messages: Vec<Message>) -> Result<Vec<Result<(), Unsent>>, StoreError> {

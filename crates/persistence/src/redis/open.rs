@@ -67,7 +67,7 @@ impl RedisStore {
         let mut call = self.call(Script::Begin, &request.run);
         call.arg(&*request.run).arg(holder).arg(lasting(request.ttl));
         call.arg(&*header.workflow).arg("version").arg(header.version);
-        call.arg("status").arg(header.status.as_str());
+        call.arg("status").arg(header.status.as_str()).arg("owner").arg(request.owner.as_str());
         if let Some(input) = &request.input {
             call.arg("fingerprint").arg(input.fingerprint.to_bits()).arg("input").arg(input.payload.as_str());
         }
@@ -76,7 +76,7 @@ impl RedisStore {
 
     fn take(&self, request: &Open, holder: &str, seen: &[impl ToRedisArgs; 6]) -> Cmd {
         let mut call = self.call(Script::Take, &request.run);
-        call.arg(&*request.run).arg(holder).arg(lasting(request.ttl)).arg(seen);
+        call.arg(&*request.run).arg(holder).arg(lasting(request.ttl)).arg(seen).arg(request.owner.as_str());
         call
     }
 

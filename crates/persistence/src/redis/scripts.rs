@@ -65,6 +65,7 @@ scripts! {
     Send: "send" "common" "places" "memo" "once";
     Receive: "receive" "common" "entries" "lease";
     Publish: "publish" "common" "lease";
+    Standing: "standing" "common" "places";
     Stream: "stream" "common";
     Schedules: "schedules";
     PutSchedules: "put_schedules" "common" "memo" "once";

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use awaitly_core::journal::{Header, Payload, Record, Timestamp, WaitEntry};
 use awaitly_core::store::{
-    Due, DueQuery, Page, QueueState, RunId, RunQuery, RunSummary, ScheduleQuery, StoreError, StoredRun,
-    StoredSchedule, StreamPart, WaitQuery, Waiting,
+    Due, DueQuery, Page, QueueState, RunId, RunQuery, RunSummary, ScheduleQuery, Standing, StoreError,
+    StoredRun, StoredSchedule, StreamPart, WaitQuery, Waiting,
 };
 use rusqlite::{Connection, OpenFlags};
 use tokio::sync::mpsc::{self, Sender};
@@ -36,6 +36,7 @@ pub(super) enum Job {
     Due { query: DueQuery, now: Timestamp, fate: Fate<Vec<Due>> },
     Queues { fate: Fate<Vec<QueueState>> },
     Headers { runs: Vec<RunId>, fate: Fate<Vec<Option<Header>>> },
+    Standing { run: RunId, fate: Fate<Option<Standing>> },
     Published { run: RunId, name: Arc<str>, fate: Fate<Option<Payload>> },
     Stream { streamed: Streamed, fate: Fate<Option<StreamPart>> },
     Schedules { query: ScheduleQuery, fate: Fate<Vec<StoredSchedule>> },
@@ -97,6 +98,7 @@ impl Jobs {
             | Job::Journals { .. }
             | Job::Run { .. }
             | Job::Headers { .. }
+            | Job::Standing { .. }
             | Job::Published { .. } => &self.loads,
             // These jobs may scan the whole database, or read many payloads.
             Job::List { .. }
@@ -140,6 +142,7 @@ fn read(connection: &mut Connection, job: Job) {
         Job::Due { query, now, fate } => answer(fate, || lists::due(connection, &query, now)),
         Job::Queues { fate } => answer(fate, || dispatch::states(connection)),
         Job::Headers { runs, fate } => answer(fate, || rows::headers(connection, &runs)),
+        Job::Standing { run, fate } => answer(fate, || dispatch::standing(connection, &run, clock::now())),
         Job::Published { run, name, fate } => answer(fate, || dispatch::value(connection, &run, &name)),
         Job::Stream { streamed, fate } => answer(fate, || dispatch::part(connection, &streamed)),
         Job::Schedules { query, fate } => answer(fate, || dispatch::find_schedules(connection, &query)),

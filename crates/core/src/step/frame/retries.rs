@@ -26,6 +26,8 @@ pub(super) struct Retries {
     since: Option<Timestamp>,
     /// The rest of a delay that an earlier execution began.
     pub(super) left: Option<Duration>,
+    /// The time of the next attempt, as the journal has it.
+    until: Option<Timestamp>,
     /// The refusals of the attempt that is about to begin.
     refusals: Option<Refusals>,
 }
@@ -61,7 +63,8 @@ impl Frame<'_> {
         let detail = self.detail();
         detail.began = began;
         let left = Some(now.until(until));
-        detail.retries = Some(Box::new(Retries { since: Some(since), left, refusals: None }));
+        detail.retries =
+            Some(Box::new(Retries { since: Some(since), left, until: Some(until), refusals: None }));
     }
 
     /// Returns whether a delay has to pass before the first attempt of this execution. If the delay is long, the run
@@ -74,11 +77,7 @@ impl Frame<'_> {
 
     #[cold]
     fn delay_left(&mut self, left: Duration) -> Option<Result<(), RunError>> {
-        if !self.parks(left) {
-            return Some(Ok(()));
-        }
-        let until = self.run?.time.stamp().after(left);
-        Some(Err(self.parked(until)))
+        if self.parks(left) { Some(Err(self.park())) } else { Some(Ok(())) }
     }
 
     /// Records the number of attempts, if the step is recorded and another attempt follows after `delay`.
@@ -89,7 +88,7 @@ impl Frame<'_> {
         let since = self.retries().since.unwrap_or_else(|| now.before(self.duration()));
         let until = now.after(delay);
         self.retries().since = Some(since);
-        self.retries().left = None;
+        (self.retries().left, self.retries().until) = (None, Some(until));
         let delay_ms = millis(delay);
         let outcome = Retrying { attempts: self.attempt, delay_ms, until, since }.into_outcome();
         let record = Record { key: self.key().clone(), outcome, input: None };
@@ -99,14 +98,10 @@ impl Frame<'_> {
         if parks { Next::Park(writing) } else { Next::Keep(writing) }
     }
 
-    /// Parks the run until the next attempt is due, after the journal has recorded the number of attempts.
+    /// Parks the run until the next attempt is due, after the journal has recorded the number of attempts. The run becomes
+    /// due at the recorded time, so people who compare both see for which step it waits.
     pub(in crate::step) fn park(&mut self) -> RunError {
-        let until = self.run.map(|run| run.time.stamp().after(self.previous_delay));
-        self.parked(until.unwrap_or_default())
-    }
-
-    fn parked(&mut self, until: Timestamp) -> RunError {
-        let step = self.label().clone();
+        let (step, until) = (self.label().clone(), self.retries().until.unwrap_or_default());
         if let Some(run) = self.run {
             let in_undo = self.is_shielded();
             run.stopping.note_waiting(Waits { wake: Some(until), in_undo, ..Waits::at(step.clone()) });

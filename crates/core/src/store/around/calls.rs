@@ -139,6 +139,7 @@ impl Calls {
             | Call::Now.bit()
             | Call::Queues.bit()
             | Call::Headers.bit()
+            | Call::Standing.bit()
             | Call::Published.bit()
             | Call::Stream.bit()
             | Call::Schedules.bit(),

@@ -17,9 +17,9 @@ use super::table::calls;
 use super::{
     Answer, Cancelled, Claim, Claimed, Configure, DeleteIf, Dispatch, Due, DueQuery, Durability, Ending,
     Input, Lease, Message, OnRecorded, Open, Opened, Operate, Page, Pausing, Publish, PutSchedule,
-    QueueState, Renewed, Reschedule, Rewrite, RunId, RunQuery, RunSummary, ScheduleQuery, Store, StoreError,
-    StoredRun, StoredSchedule, StreamPart, Submit, Submitted, Transactional, Unsent, Wait, WaitQuery,
-    Waiting, Wakes,
+    QueueState, Renewed, Reschedule, Rewrite, RunId, RunQuery, RunSummary, ScheduleQuery, Standing, Store,
+    StoreError, StoredRun, StoredSchedule, StreamPart, Submit, Submitted, Transactional, Unsent, Wait,
+    WaitQuery, Waiting, Wakes,
 };
 use crate::dispatch::Queue;
 use crate::journal::{Header, Key, Outcome, Payload, Record, Refused, Settling, Timestamp, Unanswered};

@@ -7,8 +7,8 @@ use super::super::table::calls;
 use super::super::{
     Answer, Cancelled, Claim, Claimed, Configure, DeleteIf, Due, DueQuery, Durability, Ending, Input, Lease,
     Message, OnRecorded, Open, Opened, Page, Pausing, Publish, PutSchedule, QueueState, Renewed, Reschedule,
-    Rewrite, RunId, RunQuery, RunSummary, ScheduleQuery, StoreError, StoredRun, StoredSchedule, StreamPart,
-    Submit, Submitted, Unsent, Wait, WaitQuery, Waiting,
+    Rewrite, RunId, RunQuery, RunSummary, ScheduleQuery, Standing, StoreError, StoredRun, StoredSchedule,
+    StreamPart, Submit, Submitted, Unsent, Wait, WaitQuery, Waiting,
 };
 use super::Call;
 use crate::dispatch::Queue;
@@ -132,6 +132,7 @@ impl<'a> Parts<'a> {
             | Self::Cancel { run }
             | Self::CancelWithoutUndo { run }
             | Self::Import { run, .. }
+            | Self::Standing { run }
             | Self::Published { run, .. }
             | Self::Stream { run, .. } => Some(run),
             Self::SendMail { messages } => only(messages).map(|message| &message.run),

@@ -5,6 +5,7 @@ mod mail;
 mod published;
 mod queues;
 mod schedules;
+mod standing;
 mod submit;
 mod within;
 
@@ -16,6 +17,7 @@ pub use mail::{Message, Unsent};
 pub use published::{Publish, StreamPart};
 pub use queues::{Configure, Pausing, QueueState, Reschedule};
 pub use schedules::{PutSchedule, ScheduleQuery, StoredSchedule};
+pub use standing::Standing;
 pub use submit::{Start, Submit, Submitted, Unique};
 pub use within::SubmitWithin;
 
@@ -106,8 +108,27 @@ pub trait Dispatch: Operate {
         }
     }
 
-    /// Sends messages to runs, and returns a result for each message, in their order. If the call returns `Ok`, the
-    /// sent messages are durable.
+    /// Returns the place of a run in the line of its queue, or the owner that holds it. Returns `None` if the run is not
+    /// due and not held: it has ended, is paused, waits, may only start later, or does not exist.
+    ///
+    /// The place is a snapshot, and a limit of the queue may let other runs pass. A run that becomes due
+    /// after its submission may count only from the next claim on.
+    ///
+    /// ```
+    /// use awaitly_core::store::{Dispatch, RunId, Standing, StoreError};
+    ///
+    /// async fn describe(store: &impl Dispatch, order: &RunId) -> Result<String, StoreError> {
+    ///     Ok(match store.standing(order).await? {
+    ///         Some(Standing::InLine { ahead, .. }) => format!("{ahead} runs are ahead"),
+    ///         Some(Standing::Held { owner }) => format!("{owner} executes it"),
+    ///         None => "it is not due".to_owned(),
+    ///     })
+    /// }
+    /// ```
+    fn standing(&self, run: &RunId) -> impl Future<Output = Result<Option<Standing>, StoreError>> + Send;
+
+    /// Sends messages to runs, and returns a result for each, in their order. If the call returns `Ok`, the sent
+    /// messages are durable.
     ///
     /// A message makes a waiting run due. If the run already got a message with an equal id, the store ignores the
     /// message, and its result is `Ok`.

@@ -18,6 +18,7 @@ mod queues;
 mod runs;
 mod schedules;
 mod special;
+mod standing;
 mod submit;
 mod take;
 mod vacuum;
@@ -28,13 +29,14 @@ use std::sync::Arc;
 use awaitly_core::dispatch::Queue;
 use awaitly_core::journal::{Header, Key, Outcome, Payload, Refused};
 use awaitly_core::store::{
-    Claim, Claimed, Configure, Dispatch, Held, Lease, Message, Owner, Pausing, Publish, PutSchedule,
-    QueueState, Reschedule, RunId, ScheduleQuery, StoreError, StoredSchedule, StreamPart, Submit, Submitted,
+    Claim, Claimed, Configure, Dispatch, Held, Lease, Message, Pausing, Publish, PutSchedule, QueueState,
+    Reschedule, RunId, ScheduleQuery, Standing, StoreError, StoredSchedule, StreamPart, Submit, Submitted,
     Unsent,
 };
 
 pub(super) use claim::{Claiming, Taken, claim};
 pub(super) use exchange::{report, restart};
+pub(super) use standing::unique_owner;
 pub(super) use submit::{Submitting, submit};
 pub(super) use vacuum::Vacuum;
 
@@ -61,9 +63,7 @@ impl Dispatch for PostgresStore {
     async fn claim(&self, claim: Claim) -> Result<Claimed, StoreError> {
         let patience = self.patience();
         self.0.turns.settled(patience).await?;
-        // The owner name is unique, so that a claim whose answer was lost can find its leases by the name. It is short,
-        // because each claimed run and its old version must fit into one page.
-        let owner = Owner::unique().as_str().to_owned();
+        let owner = standing::unique_owner(&claim.owner);
         let back = self.back();
         let taken = self
             .0
@@ -78,6 +78,11 @@ impl Dispatch for PostgresStore {
     async fn headers(&self, runs: Vec<RunId>) -> Result<Vec<Option<Header>>, StoreError> {
         let statements = &self.0.statements;
         self.insist(Length::Long, |connection| exchange::headers(connection, statements, &runs)).await
+    }
+
+    async fn standing(&self, run: &RunId) -> Result<Option<Standing>, StoreError> {
+        let statements = &self.0.statements;
+        self.insist(Length::Long, |connection| standing::read(connection, statements, run)).await
     }
 
     /// Sends messages.

@@ -1,6 +1,6 @@
 //! The statements about queues, and about the place of runs in them.
 
-use super::rules::{due_unless_paused, listed};
+use super::rules::{due, due_unless_paused, listed, may_be_taken};
 use super::{run_columns, statements};
 
 statements! {
@@ -26,7 +26,28 @@ statements! {
     pause: "INSERT INTO {schema}.queues (name, paused) SELECT name, $2 FROM unnest($1::text[]) AS o(name) ORDER BY name \
         ON CONFLICT (name) DO UPDATE SET paused = excluded.paused";
 
-    /// Locks the given runs that have not ended and are not yet paused or resumed as requested.
+    /// Returns the owner of a run, or the number of runs ahead of it if it is due, up to `$2`. The index is skipped
+    /// through, one step per workflow, and at most `$2` hints are followed.
+    standing: concat!(
+        "WITH RECURSIVE at AS MATERIALIZED (SELECT {now} AS now), \
+        found AS MATERIALIZED (SELECT r.id, r.queue, r.queue_key, r.rank, \
+                CASE WHEN r.lease_until > at.now THEN r.owner END AS owner, ", due!(), " <= at.now AS due \
+            FROM {schema}.runs r, at WHERE r.run_id = $1), \
+        lanes AS (SELECT (SELECT q.workflow FROM {schema}.ready q ORDER BY q.workflow LIMIT 1) AS workflow \
+            UNION ALL SELECT (SELECT q.workflow FROM {schema}.ready q WHERE q.workflow > l.workflow \
+                ORDER BY q.workflow LIMIT 1) FROM lanes l WHERE l.workflow IS NOT NULL) \
+        SELECT f.owner, CASE WHEN f.owner IS NULL AND f.due THEN (SELECT count(*) FROM ( \
+            SELECT r.id FROM (SELECT o.* FROM lanes l, LATERAL (SELECT q.* FROM {schema}.ready q \
+                    WHERE q.workflow = l.workflow AND q.queue = f.queue AND (q.rank, q.run) < (f.rank, f.id) \
+                    ORDER BY q.rank, q.run LIMIT $2) o LIMIT $2) q JOIN {schema}.runs r ON r.id = q.run \
+                WHERE ", may_be_taken!("(SELECT now FROM at)"), " \
+            UNION (SELECT b.run FROM {schema}.behind b WHERE b.queue = f.queue AND b.key = f.queue_key \
+                AND (b.rank, b.run) < (f.rank, f.id) ORDER BY b.rank, b.run LIMIT $2) LIMIT $2) c) END, \
+            EXISTS (SELECT 1 FROM {schema}.queues s WHERE s.name = f.queue AND s.paused) \
+        FROM found f"
+    );
+
+    /// Locks the given runs that have not ended and are not in the wanted state.
     to_pause: "SELECT id, run_id FROM {schema}.runs WHERE run_id = ANY($1) AND paused <> $2 \
         AND status IN ('queued', 'running', 'waiting') ORDER BY id FOR NO KEY UPDATE";
 

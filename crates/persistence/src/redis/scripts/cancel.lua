@@ -34,7 +34,7 @@ end
 if held then
   return {'held'}
 end
-redis.call('HDEL', run, 'outcome', 'error', 'failed_on', 'wake', 'cancel', 'holder', 'until')
+redis.call('HDEL', run, 'outcome', 'error', 'failed_on', 'wake', 'cancel', 'holder', 'owner', 'until')
 redis.call('HSET', run, 'status', 'cancelled', 'changed', whole(moment), 'cancelled_by', 'marked ' .. ARGV[2])
 list(run, ARGV[1], moment)
 each_entry(ARGV[1], redis.call('HGETALL', waits), unask)

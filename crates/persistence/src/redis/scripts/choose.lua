@@ -1,6 +1,7 @@
 -- Chooses the runs of a claim, and takes their leases.
 local moment, holder, ttl, limit, late = now(), ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local changed, ends = whole(moment), whole(moment + ttl)
+local lease = {'holder', holder, 'owner', ARGV[5], 'until', ends}
 
 -- The maximum number of runs that one call reads, and the approximate maximum number of records in its answer.
 local LOOKED, MOST = 1000, 20000
@@ -21,8 +22,8 @@ if #held > 0 then
   return {'again', changed, changed, '0', held, {}, first_alarm()}
 end
 
-local served, last = {}, 5 + 2 * ARGV[5]
-for at = 6, last, 2 do
+local served, last = {}, 6 + 2 * ARGV[6]
+for at = 7, last, 2 do
   served[#served + 1] = {workflow = ARGV[at], version = tonumber(ARGV[at + 1])}
 end
 for at = last + 1, #ARGV do
@@ -53,9 +54,9 @@ end
 
 local function start(visit, lane, id, found, key, rank)
   if (found.token or '0') == '0' and not found.imported_by then
-    begin(id, found, lane, holder, ends, changed)
+    begin(id, found, lane, lease, changed)
   else
-    resume(id, found, lane, holder, ends, changed)
+    resume(id, found, lane, lease, changed)
   end
   if found.unique then
     forget_key(id, found.queue, found.unique)

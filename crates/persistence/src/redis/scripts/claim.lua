@@ -1,6 +1,5 @@
--- Takes the leases of due runs. `choose.lua` chooses the runs. This file then updates the sets.
--- Arguments: holder, ttl, limit, error of a run that is too late, number of workflows, (workflow, version)..,
--- holders of the claims whose answers have arrived..
+-- holder, ttl, limit, error of a run that is too late, owner, number of workflows, (workflow, version).., holders
+-- whose claims have arrived.. -- takes the leases of due runs. Here, the sets are brought up to date with what was chosen.
 local function clear(visit)
   for _, lane in ipairs(visit.lanes) do
     if #lane.gone > 0 then

@@ -52,7 +52,7 @@ local function finish(at, last)
   if found[8] then
     redis.call('HDEL', key, 'cancel')
   end
-  redis.call('HSET', key, 'holder', '', 'finished_by', nonce, 'changed', changed, unpack(ARGV, fields, last))
+  redis.call('HSET', key, 'holder', '', 'owner', '', 'finished_by', nonce, 'changed', changed, unpack(ARGV, fields, last))
   if waits_on then
     wait(id, key, found[8], at, fields)
     return 'done'

@@ -2,7 +2,7 @@
 -- Arguments: holder
 local moment = now()
 for _, id in ipairs(remembered(ARGV[1])) do
-  redis.call('HDEL', run .. id, 'holder', 'until')
+  redis.call('HDEL', run .. id, 'holder', 'owner', 'until')
   list(run .. id, id, moment)
 end
 redis.call('UNLINK', memo_of(ARGV[1]))

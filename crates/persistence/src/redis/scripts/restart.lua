@@ -16,7 +16,7 @@ forget_key(id, found.queue, redis.call('HGET', run, 'unique'))
 redis.call('UNLINK', records, waits, base .. 'streams/' .. id)
 redis.call('HDEL', base .. 'mail/' .. id, 'new')
 count_anew()
-redis.call('HDEL', run, 'holder', 'until', 'outcome', 'error', 'failed_on', 'crashes', 'version', 'start_by',
+redis.call('HDEL', run, 'holder', 'owner', 'until', 'outcome', 'error', 'failed_on', 'crashes', 'version', 'start_by',
   'unique')
 redis.call('HSET', run, 'status', 'queued', 'changed', whole(moment), 'restarted_by', ARGV[3])
 redis.call('HINCRBY', run, 'restarts', 1)

@@ -1,5 +1,4 @@
--- Takes the lease of a run, if the run has not changed since the store decided this.
--- Arguments: id, holder, ttl, the fields that the store saw..
+-- id, holder, ttl, what was seen.., owner -- takes a run that is as it was when that was decided.
 local moment = now()
 local seen = redis.call('HMGET', run, 'place', 'token', 'status', 'version', 'until', 'holder', 'recorded')
 if seen[6] == ARGV[2] then
@@ -19,7 +18,8 @@ if redis.call('HEXISTS', run, 'dropped') == 0 then
   count_anew()
 end
 redis.call('HINCRBY', run, 'token', 1)
-redis.call('HSET', run, 'holder', ARGV[2], 'until', whole(moment + ARGV[3]), 'recorded_before', seen[7] or 0)
+redis.call('HSET', run, 'holder', ARGV[2], 'owner', ARGV[10], 'until', whole(moment + ARGV[3]), 'recorded_before',
+  seen[7] or 0)
 bind(run)
 list(run, ARGV[1], moment)
 return journal('held', moment)

@@ -19,7 +19,7 @@ end
 -- Ends a run that was not started in time. `text` is its error.
 local function end_late(id, found, text, moment)
   local entries = redis.call('HGETALL', waits .. id)
-  redis.call('HDEL', run .. id, 'outcome', 'failed_on', 'wake', 'cancel', 'holder', 'until')
+  redis.call('HDEL', run .. id, 'outcome', 'failed_on', 'wake', 'cancel', 'holder', 'owner', 'until')
   redis.call('HSET', run .. id, 'status', 'cancelled', 'changed', whole(moment), 'error', text)
   each_entry(id, entries, unask)
   forget_key(id, found.queue, found.unique)
@@ -42,23 +42,23 @@ local function contents_of(id, found)
   return own, asked
 end
 
--- Takes the lease of a run that never had an owner.
-local function begin(id, found, lane, holder, ends, changed)
-  redis.call('HSET', run .. id, 'token', 1, 'holder', holder, 'until', ends, 'status', 'running', 'version',
-    lane.served, 'changed', changed)
+-- Takes the lease of a run that never had an owner. `lease` has its fields in pairs.
+local function begin(id, found, lane, lease, changed)
+  redis.call('HSET', run .. id, 'token', 1, 'status', 'running', 'version', lane.served, 'changed', changed,
+    unpack(lease))
   if found.wake then
     redis.call('HDEL', run .. id, 'wake')
   end
 end
 
--- Takes the lease of another run. Counts the crashes as `Header::claim` in core.
-local function resume(id, found, lane, holder, ends, changed)
+-- Takes the lease of another run. Counts as `Header::claim` in core does.
+local function resume(id, found, lane, lease, changed)
   local recorded, crashes = found.recorded or '0', 0
   if has_owner(found) and recorded == (found.recorded_before or '0') then
     crashes = (found.crashes or 0) + 1
   end
-  redis.call('HSET', run .. id, 'token', whole((found.token or 0) + 1), 'holder', holder, 'until', ends,
-    'recorded_before', recorded)
+  redis.call('HSET', run .. id, 'token', whole((found.token or 0) + 1), 'recorded_before', recorded,
+    unpack(lease))
   if crashes > 0 then
     redis.call('HSET', run .. id, 'crashes', whole(crashes))
   elseif found.crashes then

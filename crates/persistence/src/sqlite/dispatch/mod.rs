@@ -16,6 +16,7 @@ mod queues;
 mod requests;
 mod restart;
 mod schedules;
+mod standing;
 mod submit;
 
 use std::sync::Arc;
@@ -24,8 +25,8 @@ use awaitly_core::dispatch::Queue;
 use awaitly_core::journal::{Header, Key, Outcome, Payload, Refused};
 use awaitly_core::store::{
     Claim, Claimed, Configure, Dispatch, Held, Lease, Message, Pausing, Publish, PutSchedule, QueueState,
-    Reschedule, RunId, ScheduleQuery, StoreError, StoredRun, StoredSchedule, StreamPart, Submit, Submitted,
-    Unsent,
+    Reschedule, RunId, ScheduleQuery, Standing, StoreError, StoredRun, StoredSchedule, StreamPart, Submit,
+    Submitted, Unsent,
 };
 
 use super::SqliteStore;
@@ -40,6 +41,7 @@ pub(super) use requests::{
     Submission,
 };
 pub(super) use schedules::find as find_schedules;
+pub(super) use standing::standing;
 
 impl Dispatch for SqliteStore {
     async fn submit(&self, batch: Vec<Submit>) -> Result<Vec<Result<Submitted, Refused>>, StoreError> {
@@ -75,6 +77,11 @@ impl Dispatch for SqliteStore {
 
     async fn headers(&self, runs: Vec<RunId>) -> Result<Vec<Option<Header>>, StoreError> {
         self.read(|fate| Job::Headers { runs, fate }).await
+    }
+
+    async fn standing(&self, run: &RunId) -> Result<Option<Standing>, StoreError> {
+        let run = run.clone();
+        self.read(|fate| Job::Standing { run, fate }).await
     }
 
     async fn send(&self, messages: Vec<Message>) -> Result<Vec<Result<(), Unsent>>, StoreError> {
