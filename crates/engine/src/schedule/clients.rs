@@ -216,20 +216,23 @@ impl<S: Dispatch + Clone> ScheduleHandle<S> {
     }
 
     /// Stores a definition. An equal one stays unchanged, with its state. One that cannot be read is replaced.
-    async fn put(&self, mut new: Stored) -> Result<(), ScheduleError> {
+    async fn put(&self, new: Stored) -> Result<(), ScheduleError> {
+        new.check()?;
         let bytes = self.name.len();
         if !(1..=ScheduleError::MAX_NAME_BYTES).contains(&bytes) {
             return Err(ScheduleError::BadName { bytes });
         }
         loop {
             let now = self.store.now().await?;
-            new.next = Some(new.schedule.times(now, 1)?.first().copied().ok_or(ScheduleError::Never)?);
+            let first = new.schedule.times(now, 1)?.first().copied().ok_or(ScheduleError::Never)?;
+            let new = Stored { next: Some(first), ..new.clone() };
             let found = self.look().await?;
             let version = found.as_ref().map(|found| found.version);
             let put = match found.map(|found| (Stored::read(&found), found.due)) {
                 Some((Ok(old), due)) if old.is_like(&new) && (old.paused || due.is_some()) => return Ok(()),
-                Some((Ok(Stored { paused, last, .. }), _)) => Stored { paused, last, ..new.clone() },
-                Some((Err(_), _)) | None => new.clone(),
+                // A stopped schedule begins with the next time, as after a pause.
+                Some((Ok(old), due)) => new.replacing(old, due.is_some()),
+                Some((Err(_), _)) | None => new,
             };
             if self.made(version, Some(&put)).await? {
                 return Ok(());
