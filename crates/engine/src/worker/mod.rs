@@ -3,6 +3,8 @@
 mod crew;
 mod drain;
 mod served;
+mod suspects;
+mod taken;
 mod work;
 
 use std::collections::HashMap;
@@ -10,7 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use awaitly_core::clock::secs;
+use awaitly_core::clock::{days, secs};
 use awaitly_core::dispatch::Queue;
 use awaitly_core::extend::claimed;
 use awaitly_core::store::Dispatch;
@@ -222,6 +224,10 @@ impl<S: Dispatch + Clone> Worker<S> {
     /// Sets the number of times in a row that the process of a run may die without progress. Then, a worker fails the run
     /// with [`RunError::CrashedRepeatedly`]. A new record of the run counts as progress.
     ///
+    /// A crash counts for each run that the process held. So a run whose processes died twice in a row is a suspect, and a
+    /// worker begins suspects one after the other: the next one begins when the last one has ended, or has been executed for
+    /// ten seconds.
+    ///
     /// # Default
     /// 5.
     ///
@@ -233,8 +239,8 @@ impl<S: Dispatch + Clone> Worker<S> {
         self
     }
 
-    /// Sets the longest time between two queries of a quiet store. The store reports changes, and each query returns the
-    /// time of the next due run, so this only matters for changes that the store cannot report.
+    /// Sets the longest time between two queries of a quiet store, at most a day. The store reports changes, and each query
+    /// returns the time of the next due run, so this only matters for changes that the store cannot report.
     ///
     /// # Default
     /// 10 seconds.
@@ -243,7 +249,7 @@ impl<S: Dispatch + Clone> Worker<S> {
     /// Panics if `pause` is shorter than a second.
     pub fn poll_every(mut self, pause: Duration) -> Self {
         assert!(pause >= secs(1), "`poll_every` must be at least a second: the store reports changes itself");
-        self.poll_every = pause;
+        self.poll_every = pause.min(days(1));
         self
     }
 }
