@@ -96,7 +96,8 @@ impl<'r, T, E, X> Child<'r, T, E, X> {
     ///
     /// # Default
     /// The id of this run, a slash, and the key of the step. If this run was [restarted](crate::RunExt::restart), `%r` and
-    /// the number of restarts follow its id, so that each round has children of its own.
+    /// the number of restarts follow its id, so that each round has children of its own. Do not use such ids for other
+    /// runs.
     pub fn id(mut self, run: impl Into<Arc<str>>) -> Self {
         self.id = Some(run.into());
         self

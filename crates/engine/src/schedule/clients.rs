@@ -231,7 +231,7 @@ impl<S: Dispatch + Clone> ScheduleHandle<S> {
             let put = match found.map(|found| (Stored::read(&found), found.due)) {
                 Some((Ok(old), due)) if old.is_like(&new) && (old.paused || due.is_some()) => return Ok(()),
                 // A stopped schedule begins with the next time, as after a pause.
-                Some((Ok(old), due)) => new.replacing(old, due.is_some()),
+                Some((Ok(old), due)) => new.replacing(&old, due.is_some()),
                 Some((Err(_), _)) | None => new,
             };
             if self.made(version, Some(&put)).await? {
@@ -268,7 +268,7 @@ impl<S: Dispatch + Clone> ScheduleHandle<S> {
 
     /// Changes the stored schedule, if it still has this version. Returns whether it did.
     async fn made(&self, version: Option<u64>, stored: Option<&Stored>) -> Result<bool, ScheduleError> {
-        let put = stored.map(|stored| (stored.next.filter(|_| !stored.paused), stored.rule()));
+        let put = stored.map(|stored| (stored.due(), stored.rule()));
         let change = PutSchedule { name: Arc::clone(&self.name), version, put };
         Ok(self.store.put_schedules(vec![change]).await?.pop().unwrap_or(false))
     }

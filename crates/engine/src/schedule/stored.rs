@@ -53,10 +53,16 @@ impl Stored {
 
     /// Returns this definition with the state of an earlier one. Its times that are due still start their runs if it is
     /// `live` and the rule is unchanged.
-    pub(super) fn replacing(self, old: Self, live: bool) -> Self {
+    pub(super) fn replacing(self, old: &Self, live: bool) -> Self {
         let next = if live && old.schedule.rule == self.schedule.rule { old.next } else { self.next };
         let buffered = old.buffered.filter(|_| self.schedule.overlap == Overlap::Buffer);
         Self { paused: old.paused, last: old.last, next, buffered, ..self }
+    }
+
+    /// Returns the time at which a worker looks at the schedule, before the delay of its jitter. A run that waits for the end
+    /// of the last one is due already.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        self.buffered.or(self.next).filter(|_| !self.paused)
     }
 
     /// Refuses a definition whose runs no store keeps.

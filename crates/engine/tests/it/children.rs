@@ -1,6 +1,8 @@
 use std::future::IntoFuture;
 
 use awaitly_core::clock::{days, hours, mins, ms, secs};
+use awaitly_core::extend::undo;
+use awaitly_core::journal::Status;
 use awaitly_core::store::{Open, Opened, Operate, Owner, Purpose, RunQuery, Store};
 use awaitly_core::{DurableRun, Error, RunError, step};
 use awaitly_engine::{Contract, RunExt, Worker};
@@ -158,6 +160,40 @@ async fn cancelled_parent_cancels_its_child_unless_it_is_detached() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn child_of_a_compensation_continues_if_its_parent_is_cancelled() {
+    const UNDOING: Contract<(), u64, Error<Failure>> = Contract::new("undoing");
+    let (store, client) = memory();
+    let undoing = async |run: DurableRun, ()| {
+        let part = run.child(PART, "part", &20).await;
+        if part.is_err() && !matches!(part, Err(Error::Run(RunError::Waiting { .. }))) {
+            let refunding = run.clone();
+            let refund = move || {
+                let run = refunding.clone();
+                async move { run.child(PART, "refund", &2).await }
+            };
+            let undone = undo::shielded(run.step("undo", refund)).await;
+            undone.map_err(|error| match error {
+                Error::Failed(error) => error,
+                Error::Run(error) => Error::Run(error),
+            })?;
+        }
+        part
+    };
+    let worker = Worker::new(store.clone()).serve(UNDOING, undoing).serve(PART, part);
+    let parent = client.start(UNDOING, "undoing", &()).await.unwrap();
+    let done = async {
+        tokio::time::sleep(hours(1)).await;
+        let _ = parent.cancel().await.unwrap();
+        assert!(parent.result().await.is_err());
+    };
+    work(&worker, done).await;
+    let children = store.list(RunQuery::new().workflow("part")).await.unwrap().items;
+    let completed: Vec<_> = children.iter().filter(|child| child.status == Status::Completed).collect();
+    assert_eq!((children.len(), completed.len()), (2, 1), "{children:?}");
+    assert!(completed[0].run.ends_with("refund"), "{completed:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn id_of_another_run_fails_the_step() {
     const TAKEN: Contract<(), u64, Error<Failure>> = Contract::new("taken");
     let (store, client) = memory();
@@ -227,7 +263,11 @@ async fn cancelled_parent_cancels_children_that_its_body_does_not_reach() {
         let both = try_join(one.into_future(), two.into_future()).await;
         if is_busy {
             // The execution goes on, and is cancelled here.
-            step!(run, "work", async { Ok::<_, Failure>(tokio::time::sleep(hours(1)).await) });
+            let busy = async {
+                tokio::time::sleep(hours(1)).await;
+                Ok::<_, Failure>(())
+            };
+            step!(run, "work", busy);
         }
         both.map(|(one, two)| one + two)
     };

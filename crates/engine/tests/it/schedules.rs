@@ -6,7 +6,7 @@ use awaitly_core::{DurableRun, RunError, step};
 use awaitly_engine::{Client, Contract, Overlap, Schedule, ScheduleError, Worker};
 use awaitly_persistence::MemoryStore;
 
-use crate::world::work;
+use crate::world::{Distant, work};
 
 const REPORT: Contract<u64, u64, RunError> = Contract::new("report");
 
@@ -230,7 +230,8 @@ async fn schedule_that_cannot_be_read_stops_and_is_repaired() {
     let stored = store.schedules(ScheduleQuery::new()).await.unwrap().remove(0);
     let unknown = Payload::from_stored(stored.rule.as_str().replace("UTC", "Mars/Olympus"));
     assert_ne!(unknown, stored.rule);
-    let change = PutSchedule { name: "s".into(), version: Some(0), put: Some((stored.due, unknown)) };
+    let change =
+        PutSchedule { name: "s".into(), version: Some(stored.version), put: Some((stored.due, unknown)) };
     assert_eq!(store.put_schedules(vec![change]).await.unwrap(), [true]);
     let worker = Worker::new(store.clone()).serve(REPORT, report);
     work(&worker, tokio::time::sleep(hours(2))).await;
@@ -319,11 +320,30 @@ async fn changed_definition_keeps_the_times_that_are_due() {
     tokio::time::sleep(mins(31)).await;
     // The first time is due, and no worker has seen it.
     schedule(151).await.unwrap();
-    work(&worker(&store), tokio::time::sleep(mins(100))).await;
-    // The second time waits for the end of the first run.
+    work(&worker(&store), tokio::time::sleep(mins(129))).await;
+    // The second time waits for the end of the first run, which comes before the next time.
     schedule(5).await.unwrap();
-    work(&worker(&store), tokio::time::sleep(mins(60))).await;
+    work(&worker(&store), tokio::time::sleep(mins(31))).await;
     let hours =
         runs(&store).await.into_iter().map(|(run, _)| run["hourly@2027-01-01T".len()..][..2].to_owned());
     assert_eq!(hours.collect::<Vec<_>>(), ["01", "02"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn schedule_that_is_created_again_keeps_its_new_definition() {
+    let (store, client) = begun_at("01-01T00:30:00");
+    let schedule = |period| client.schedule("s", Schedule::every(period), REPORT, &1);
+    let old = schedule(hours(1)).await.unwrap();
+    // The worker starts a run while the schedule is deleted and created again.
+    let late_submissions = Distant::new(store.clone(), ms(50), |call| call == Call::Submit);
+    let worker = Worker::new(late_submissions).serve(REPORT, report);
+    let test = async {
+        tokio::time::sleep(mins(30) + ms(20)).await;
+        assert_eq!(runs(&store).await.len(), 1);
+        assert!(old.delete().await.unwrap());
+        schedule(mins(20)).await.unwrap();
+        tokio::time::sleep(mins(1)).await;
+        assert_eq!(old.info().await.unwrap().schedule, Schedule::every(mins(20)));
+    };
+    worker.run_until(test).await.unwrap();
 }
