@@ -398,12 +398,8 @@ impl RunError {
     pub const fn pauses(&self) -> bool {
         match self {
             Self::Timeout { limit, .. } => matches!(limit, Limit::Run),
-            Self::Cancelled { .. }
-            | Self::Waiting { .. }
-            | Self::Busy { .. }
-            | Self::Restarting
-            | Self::Store(_) => true,
-            _ => false,
+            Self::Cancelled { .. } | Self::Waiting { .. } | Self::Busy { .. } | Self::Restarting => true,
+            _ => self.is_store_failure(),
         }
     }
 
@@ -437,7 +433,17 @@ impl RunError {
 
     /// Returns `true` if the run cannot go on, because the library does not know whether the store holds an outcome.
     pub(crate) const fn interrupts(&self) -> bool {
-        matches!(self, Self::Store(_) | Self::Empty { .. } | Self::Ended { .. } | Self::NoWorker { .. })
+        matches!(self, Self::Empty { .. } | Self::Ended { .. } | Self::NoWorker { .. })
+            || self.is_store_failure()
+    }
+
+    /// Returns `true` if the store failed. A store that refuses a value has not failed: it refuses the value in each
+    /// execution.
+    const fn is_store_failure(&self) -> bool {
+        match self {
+            Self::Store(error) => !matches!(error, StoreError::Unstorable { .. }),
+            _ => false,
+        }
     }
 
     /// Returns `true` if another attempt may follow.

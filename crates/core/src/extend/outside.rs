@@ -79,6 +79,24 @@ pub fn entry(run: &DurableRun, key: &Key) -> Option<WaitEntry> {
     run.shared()?.journal.wait_entry(key)
 }
 
+/// Returns all entries that wait for an answer, as far as this execution knows.
+#[must_use]
+pub fn entries(run: &DurableRun) -> Vec<WaitEntry> {
+    run.shared().map(|shared| shared.journal.wait_entries()).unwrap_or_default()
+}
+
+/// Returns whether this execution knows of a request to cancel the run. The body may not have met it yet.
+#[must_use]
+pub fn is_to_be_cancelled(run: &DurableRun) -> bool {
+    run.shared().is_some_and(|shared| shared.stopping.knows_of_cancel())
+}
+
+/// Returns whether a compensation asks the question, so that a cancellation of the run does not end its wait.
+#[must_use]
+pub fn is_shielded<T>(question: &WaitFor<'_, T>) -> bool {
+    question.frame().is_shielded()
+}
+
 /// Returns the time by the store's clock.
 #[must_use]
 pub fn time(run: &DurableRun) -> Timestamp {

@@ -108,6 +108,11 @@ impl Journal {
         lock(&self.waits).iter().find(|entry| entry.key == *key).cloned()
     }
 
+    /// Returns all entries that wait for an answer, as far as this execution knows.
+    pub(crate) fn wait_entries(&self) -> Vec<WaitEntry> {
+        lock(&self.waits).clone()
+    }
+
     /// Notes that `entry` waits from now on.
     pub(crate) fn note_asked(&self, entry: WaitEntry) {
         lock(&self.waits).push(entry);

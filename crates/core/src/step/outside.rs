@@ -148,31 +148,29 @@ async fn ask(frame: &mut Frame<'_>, run: &Shared, question: Question) -> Result<
     let expires = asked.unwrap_or_else(|| expires_in.map(|delay| run.time.stamp().after(delay)));
     if let Some(Writer { store, lease, .. }) = run.journal.writer() {
         if let Some(Errand::Fetch(fetch)) = errand.take_if(|errand| matches!(errand, Errand::Fetch(_)))
-            && let Some(found) = fetch(lease.clone()).await.map_err(|error| frame.not_recorded(error))?
+            && let Some(found) = fetch(lease.clone()).await.map_err(|error| frame.not_asked(error))?
         {
             return Ok(Some(found));
         }
         if asked.is_none() {
             let wait = Wait { key: key.clone(), token: token(run, &key)?, request, expires_in };
-            store.wait(lease, wait.clone()).await.map_err(|error| frame.not_recorded(error))?;
+            store.wait(lease, wait.clone()).await.map_err(|error| frame.not_asked(error))?;
             run.journal.note_asked(wait.begin(run.time.stamp()));
         } else if expires.is_some_and(|expires| expires <= run.time.stamp()) {
             let outcome = expired(&key);
             let record = Record { key: key.clone(), outcome, input: None };
-            let stands = store
-                .settle(lease, record, Settling::Expire)
-                .await
-                .map_err(|error| frame.not_recorded(error))?;
+            let settled = store.settle(lease, record, Settling::Expire).await;
+            let stands = settled.map_err(|error| frame.not_asked(error))?;
             if stands.is_some() {
                 return Ok(stands);
             }
         }
         if let Some(Errand::Begin(begin)) = errand
-            && let Some(outcome) = begin(lease.clone()).await.map_err(|error| frame.not_recorded(error))?
+            && let Some(outcome) = begin(lease.clone()).await.map_err(|error| frame.not_asked(error))?
         {
             let record = Record { key: key.clone(), outcome, input: None };
             let settled = store.settle(lease, record, Settling::Withdraw).await;
-            if let Some(stands) = settled.map_err(|error| frame.not_recorded(error))? {
+            if let Some(stands) = settled.map_err(|error| frame.not_asked(error))? {
                 return Ok(Some(stands));
             }
         }

@@ -76,7 +76,8 @@ impl<S: Dispatch + Clone> Bulk<S> {
         self
     }
 
-    /// Retries the failed and cancelled runs: workers resume them from the step that they failed on.
+    /// Retries the failed and cancelled runs: workers resume them from the step that they failed on. Waiting runs are
+    /// executed once more, and wait again if they still have to.
     pub async fn retry(self) -> Result<Progress, StoreError> {
         self.one_by_one(async |store: S, run| retry(&store, run).await).await
     }

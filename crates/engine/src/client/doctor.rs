@@ -12,7 +12,8 @@ use std::time::Duration;
 use awaitly_core::clock::mins;
 use awaitly_core::journal::{Key, Status, Timestamp, WaitEntry};
 use awaitly_core::store::{Dispatch, DueQuery, RunId, RunQuery, RunSummary, StoreError};
-use serde::Deserialize;
+
+use crate::run::Request;
 
 /// The result of [`Client::doctor`](crate::Client::doctor).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -69,14 +70,13 @@ impl fmt::Display for Finding {
         let Self { run, workflow, ailment } = self;
         write!(f, "run `{run}` of `{workflow}` ")?;
         match ailment {
-            Ailment::Stuck => f.write_str("has no lease, no due time and no question: cancel it"),
-            Ailment::ChildIsGone { step, child } => {
-                write!(
-                    f,
-                    "waits at `{step}` for the child `{child}`, which has ended or does not exist: send the run a \
-                     message, which makes it due, or cancel it"
-                )
-            }
+            Ailment::Stuck => f.write_str(
+                "has no lease, no due time and no question: continue the run with `retry`, or cancel it",
+            ),
+            Ailment::ChildIsGone { step, child } => write!(
+                f,
+                "waits at `{step}` for the child `{child}`, which has ended or is gone: continue the run with `retry`"
+            ),
             Ailment::Overdue { .. } => f.write_str(
                 "is due: start a worker that serves its workflow, or look at the limits of its queue",
             ),
@@ -148,11 +148,7 @@ async fn examine_run<S: Dispatch>(store: &S, summary: RunSummary) -> Result<Opti
 
 /// Returns the child for which an entry waits, if the entry waits for a child.
 fn child_of(entry: &WaitEntry) -> Option<(Key, RunId)> {
-    #[derive(Deserialize)]
-    struct Request {
-        child: RunId,
-    }
-    let Request { child } = entry.request.decode().ok()?;
+    let Request { child, .. } = Request::of(entry)?;
     Some((entry.key.clone(), child))
 }
 

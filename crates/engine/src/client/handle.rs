@@ -139,8 +139,9 @@ impl<S: Dispatch + Clone, T, E, X> RunHandle<S, T, E, X> {
         Ok(!self.client.store.pause(vec![self.run.clone()], pausing).await?.is_empty())
     }
 
-    /// Retries a failed or cancelled run: a worker resumes it from the step that it failed on. Returns `false` if the
-    /// run has not ended, has completed or does not exist, or if an owner holds its lease.
+    /// Retries a failed or cancelled run: a worker resumes it from the step that it failed on. A waiting run is executed
+    /// once more, and waits again if it still has to. Returns `false` if the run is queued, is being executed, has
+    /// completed, or does not exist.
     ///
     /// # Errors
     /// Returns [`StoreError`] if the store fails.

@@ -10,10 +10,12 @@ use awaitly_core::clock::secs;
 use awaitly_core::dispatch::ChildQuestion;
 use awaitly_core::extend::claimed;
 use awaitly_core::extend::outside::{self, Errand};
-use awaitly_core::journal::{EncodeError, Header, Key, Outcome, Payload, Refused, Status, Timestamp};
+use awaitly_core::journal::{
+    EncodeError, Header, Key, Outcome, Payload, Refused, Status, Timestamp, WaitEntry,
+};
 use awaitly_core::store::{Input, InvalidRunId, RunId, StoreError, Submit, Submitted};
 use awaitly_core::{DurableRun, Error, FromStep, KeepRun, RunError, WaitFor};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Office, office_of};
 use crate::contract::Output;
@@ -31,30 +33,13 @@ use crate::contract::Output;
 /// recording a step.
 ///
 /// # Cancellation
-/// If this run is cancelled while it waits, it cancels its child, too, unless the child is [detached](Self::detached).
-/// It does not wait until the child has undone its work.
+/// If this run is cancelled while it waits, it cancels its child, too, unless the child is [detached](Self::detached) or
+/// a compensation waits for it. It does not wait until the child has undone its work.
 ///
 /// # Resume
 /// The child is started once. If the run is resumed before the child ends, it waits again; afterwards, it returns the
-/// recorded outcome of the child. If the run failed on this step, a retry of the run retries the child, too.
-///
-/// # Examples
-/// Starts many children, and waits for all of them:
-///
-/// ```
-/// use std::future::IntoFuture;
-///
-/// use awaitly_core::{DurableRun, Error, RunError};
-/// use awaitly_engine::{Contract, RunExt};
-/// use futures_util::future::join_all;
-///
-/// const SHIP: Contract<String, u64, RunError> = Contract::new("ship");
-///
-/// async fn ship_all(run: DurableRun, skus: Vec<String>) -> Result<u64, Error<RunError>> {
-///     let ship = |sku: &String| run.child(SHIP, format!("ship {sku}"), sku).into_future();
-///     join_all(skus.iter().map(ship)).await.into_iter().sum()
-/// }
-/// ```
+/// recorded outcome of the child. If the run failed on this step, a retry of the run retries the child, too, unless a
+/// client or another run [started](Self::id) it.
 #[must_use = "it does nothing unless it is awaited: put it into `step!(..)`, or `.await` it"]
 pub struct Child<'r, T, E, X> {
     run: &'r DurableRun,
@@ -67,6 +52,23 @@ pub struct Child<'r, T, E, X> {
     priority: i32,
     is_detached: bool,
     output: Output<T, E, X>,
+}
+
+/// The question under which the run waits.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Request {
+    pub(crate) child: RunId,
+    workflow: Arc<str>,
+    /// Whether the child continues if the run is cancelled.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    continues: bool,
+}
+
+impl Request {
+    /// Returns the request of an entry, if the entry waits for a child.
+    pub(crate) fn of(entry: &WaitEntry) -> Option<Self> {
+        entry.request.decode().ok()
+    }
 }
 
 impl<'r, T, E, X> Child<'r, T, E, X> {
@@ -90,12 +92,14 @@ impl<'r, T, E, X> Child<'r, T, E, X> {
         }
     }
 
-    /// Sets the run id of the child. If a client or another run has started a run with this id, workflow and input,
-    /// this run waits for the existing run, and checks every ten seconds whether it has ended.
+    /// Sets the run id of the child. If another run or a client has started a run with this id, workflow and input, this
+    /// run waits for that one: it looks every ten seconds whether it has ended. If that run has failed, the step fails,
+    /// too, and does not retry it.
     ///
     /// # Default
-    /// The id of this run, a slash, and the key of the step. If this run was [restarted](crate::RunExt::restart), `%r`
-    /// and the number of restarts follow its id, so that a restarted run has new children.
+    /// The id of this run, a slash, and the key of the step. If this run was [restarted](crate::RunExt::restart), `%r` and
+    /// the number of restarts follow its id, so that each round has children of its own. Do not use such ids for other
+    /// runs.
     pub fn id(mut self, run: impl Into<Arc<str>>) -> Self {
         self.id = Some(run.into());
         self
@@ -198,22 +202,33 @@ async fn wait(
     let step = outside::key_of(&question);
     let office = office_of(run, &step)?;
     let asked = outside::entry(run, &step).map(|entry| entry.since);
-    let child = submit.run.clone();
-    let question = question.request(&ChildQuestion { child: &child, workflow: &submit.workflow });
-    let (starting, looks_again) = (Arc::clone(&office), Arc::new(AtomicBool::new(false)));
+    let continues = is_detached || outside::is_shielded(&question);
+    let (child, workflow) = (submit.run.clone(), Arc::clone(&submit.workflow));
+    let question = question.request(&Request { child, workflow, continues });
+    let looks_again = Arc::new(AtomicBool::new(false));
     let is_unsure = Arc::clone(&looks_again);
     let begin = Errand::Begin(Box::new(move |_| {
-        Box::pin(async move { start(&starting, submit, asked, &is_unsure).await })
+        Box::pin(async move { start(&office, submit, asked, &is_unsure).await })
     }));
     let outcome = outside::outcome(outside::with_errand(question, begin)).await;
     if matches!(outcome, Err(RunError::Waiting { .. })) && looks_again.load(Ordering::Relaxed) {
         outside::wake_at(run, &step, outside::time(run).after(LOOK_AGAIN));
     }
-    if let (Err(RunError::Cancelled { .. }), true, false) = (&outcome, asked.is_some(), is_detached) {
+    outcome
+}
+
+/// Cancels the children that the run waits for, if the run is to be cancelled. The body may not reach their steps any
+/// more, so this does not depend on it.
+pub(crate) async fn cancel_children(run: &DurableRun, office: &Office) -> Result<(), RunError> {
+    if !outside::is_to_be_cancelled(run) {
+        return Ok(());
+    }
+    let requests = outside::entries(run).into_iter().filter_map(|entry| Request::of(&entry));
+    for Request { child, .. } in requests.filter(|request| !request.continues) {
         let cancelled = office.cancel(child).await;
         cancelled.map(drop).map_err(|error| outside::stop(run, RunError::Store(error)))?;
     }
-    outcome
+    Ok(())
 }
 
 /// Submits the child. Returns an outcome if the child has ended already or cannot start. `asked` is the time at which
@@ -230,26 +245,19 @@ async fn start(
     let (child, parent) = (submit.run.clone(), submit.parent.clone());
     match office.submit(submit).await? {
         Ok(Submitted::Queued | Submitted::Duplicate(_)) => Ok(None),
-        Ok(Submitted::Exists(Status::Failed | Status::Cancelled)) => {
-            let header = office.header(child.clone()).await?;
-            match header.filter(|header| asked.is_some_and(|asked| header.changed >= asked)) {
-                Some(header) => Ok(Some(outcome_of(header))),
-                // The child ended before this run asked the question, because a retry of this run has dropped the
-                // recorded outcome. The process that asked may have died before it retried the child.
-                None => {
-                    let is_retried = office.retry(child).await?;
-                    looks_again.store(!is_retried, Ordering::Relaxed);
-                    Ok(None)
-                }
-            }
-        }
-        // The child may have ended without answering the parent, either because the store cannot commit the end and the
-        // answer together, or because the child ended before the parent asked the question.
+        // The child may have ended, although its end has not reached the parent: on a store that cannot commit both at
+        // once, or because the child is older than the question.
         Ok(Submitted::Exists(_)) => {
-            let header = office.header(child).await?;
-            let is_ours = header.as_ref().is_none_or(|header| header.parent.as_deref() == parent.as_ref());
+            let header = office.header(child.clone()).await?;
+            let is_ours = header.as_ref().is_some_and(|header| header.parent.as_deref() == parent.as_ref());
             looks_again.store(!is_ours, Ordering::Relaxed);
-            Ok(header.filter(|header| header.status.has_ended()).map(outcome_of))
+            let Some(header) = header.filter(|header| header.status.has_ended()) else { return Ok(None) };
+            if !is_ours || !is_left_over(&header, asked) {
+                return Ok(Some(outcome_of(header)));
+            }
+            let is_retried = office.retry(child).await?;
+            looks_again.store(!is_retried, Ordering::Relaxed);
+            Ok(None)
         }
         Err(refused) => Ok(Some(stopped(&match refused {
             Refused::OtherWorkflow { workflow } => {
@@ -258,6 +266,12 @@ async fn start(
             _ => RunError::InputChanged { what: format!("the child `{child}`").into() },
         }))),
     }
+}
+
+/// Returns whether a failed or cancelled child ended before the question was asked: a retry of the parent has dropped its
+/// outcome. The process that asked the question may have died before it retried the child.
+fn is_left_over(header: &Header, asked: Option<Timestamp>) -> bool {
+    header.status != Status::Completed && asked.is_none_or(|asked| header.changed < asked)
 }
 
 /// Returns the outcome of a child that has ended. A run that was cancelled before it began has none.

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use awaitly_core::journal::Refused;
-use awaitly_core::journal::{Header, Key, Outcome};
+use awaitly_core::journal::{Header, Key, Outcome, Status};
 use awaitly_core::store::{
     Cancelled, Dispatch, Lease, Open, Opened, Owner, Publish, Purpose, RunId, StoreError, Submit, Submitted,
 };
@@ -102,11 +102,11 @@ impl<S: Dispatch + Clone> Calls for Of<S> {
     }
 }
 
-/// Sets a failed or cancelled run back to running, so that a worker resumes it from the step that it failed on. Returns
-/// `false` if the run has another status or does not exist, or if an owner holds its lease.
+/// Sets a failed, cancelled or waiting run back to running, so that a worker resumes it from the step that it failed on or
+/// waits at. Returns `false` if the run is in another state, does not exist, or is held.
 pub(crate) async fn retry<S: Dispatch>(store: &S, run: RunId) -> Result<bool, StoreError> {
     let Some(header) = store.headers(vec![run.clone()]).await?.pop().flatten() else { return Ok(false) };
-    if !header.status.has_ended() {
+    if !matches!(header.status, Status::Failed | Status::Cancelled | Status::Waiting) {
         return Ok(false);
     }
     let request = Open::new(run, header.workflow, Owner::unique()).version(header.version);

@@ -3,7 +3,7 @@ use std::sync::Arc;
 
 use awaitly_core::extend::outside;
 use awaitly_core::journal::{EncodeError, Key, Payload};
-use awaitly_core::store::Publish;
+use awaitly_core::store::{Publish, StoreError};
 use awaitly_core::{DurableRun, RunError};
 use serde::Serialize;
 
@@ -76,7 +76,11 @@ async fn publish(run: &DurableRun, name: &str, one: Publish) -> Result<(), RunEr
     let step = Key::from(name.to_owned());
     let office = office_of(run, &step)?;
     let lease = outside::lease(run).ok_or_else(|| outside::stop(run, RunError::NoWorker { step }))?;
-    office.publish(lease, vec![one]).await.map_err(|error| outside::stop(run, RunError::Store(error)))
+    office.publish(lease, vec![one]).await.map_err(|error| match error {
+        // The store refuses such a value in each execution.
+        StoreError::Unstorable { .. } => RunError::Store(error),
+        _ => outside::stop(run, RunError::Store(error)),
+    })
 }
 
 fn encoded<V: Serialize + ?Sized>(name: &str, value: &V) -> Result<Payload, RunError> {

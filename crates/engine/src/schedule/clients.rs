@@ -216,22 +216,24 @@ impl<S: Dispatch + Clone> ScheduleHandle<S> {
         }
     }
 
-    /// Stores a definition. An equal stored definition stays, with its state. A stored definition that cannot be read
-    /// is replaced.
-    async fn put(&self, mut new: Stored) -> Result<(), ScheduleError> {
+    /// Stores a definition. An equal one stays unchanged, with its state. One that cannot be read is replaced.
+    async fn put(&self, new: Stored) -> Result<(), ScheduleError> {
+        new.check()?;
         let bytes = self.name.len();
         if !(1..=ScheduleError::MAX_NAME_BYTES).contains(&bytes) {
             return Err(ScheduleError::BadName { bytes });
         }
         loop {
             let now = self.store.now().await?;
-            new.next = Some(new.schedule.times(now, 1)?.first().copied().ok_or(ScheduleError::Never)?);
+            let first = new.schedule.times(now, 1)?.first().copied().ok_or(ScheduleError::Never)?;
+            let new = Stored { next: Some(first), ..new.clone() };
             let found = self.look().await?;
             let version = found.as_ref().map(|found| found.version);
             let put = match found.map(|found| (Stored::read(&found), found.due)) {
                 Some((Ok(old), due)) if old.is_like(&new) && (old.paused || due.is_some()) => return Ok(()),
-                Some((Ok(Stored { paused, last, .. }), _)) => Stored { paused, last, ..new.clone() },
-                Some((Err(_), _)) | None => new.clone(),
+                // A stopped schedule begins with the next time, as after a pause.
+                Some((Ok(old), due)) => new.replacing(&old, due.is_some()),
+                Some((Err(_), _)) | None => new,
             };
             if self.made(version, Some(&put)).await? {
                 return Ok(());
@@ -267,7 +269,7 @@ impl<S: Dispatch + Clone> ScheduleHandle<S> {
 
     /// Changes the stored schedule, if it still has this version. Returns whether the schedule changed.
     async fn made(&self, version: Option<u64>, stored: Option<&Stored>) -> Result<bool, ScheduleError> {
-        let put = stored.map(|stored| (stored.next.filter(|_| !stored.paused), stored.rule()));
+        let put = stored.map(|stored| (stored.due(), stored.rule()));
         let change = PutSchedule { name: Arc::clone(&self.name), version, put };
         Ok(self.store.put_schedules(vec![change]).await?.pop().unwrap_or(false))
     }

@@ -70,8 +70,8 @@ pub(super) fn note_started(stored: &mut Stored, moment: Timestamp) {
     }
 }
 
-/// Returns the times that are due and not too old, and sets the next one. The age of a time counts from its delayed
-/// start.
+/// Returns the times that are due and not too old, and sets the next one. The age of a time counts from its start: the
+/// delay of an earlier time may be longer, and then this time starts together with it.
 fn due_times(name: &str, stored: &mut Stored, parsed: &Parsed, now: Timestamp) -> Vec<Timestamp> {
     let longest = stored.schedule.jitter;
     let oldest = now.before(stored.schedule.catch_up);
@@ -81,8 +81,9 @@ fn due_times(name: &str, stored: &mut Stored, parsed: &Parsed, now: Timestamp) -
         let before = oldest.before(longest);
         stored.next = parsed.next(Timestamp::from_millis(before.as_millis().saturating_sub(1)));
     }
+    let mut start = Timestamp::default();
     while let Some(next) = stored.next.filter(|_| times.len() < MANY) {
-        let start = next.after(jitter(name, next, longest));
+        start = start.max(next.after(jitter(name, next, longest)));
         if start > now {
             break;
         }
@@ -208,6 +209,19 @@ mod tests {
             spread = plan.after;
         }
         assert_eq!(started, (1..=20).map(|hour| at(hour * 60)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn jitter_longer_than_the_period_loses_no_run() {
+        let mut spread = stored(hourly().jitter(hours(5)), 60);
+        let mut started = Vec::new();
+        for minute in 60..60 * 110 {
+            let plan = plan("a", &spread, at(minute), false).unwrap();
+            started.extend(plan.start);
+            spread = plan.after;
+        }
+        let expected: Vec<_> = (1..=100).map(|hour| at(hour * 60)).collect();
+        assert_eq!(started[..100], expected);
     }
 
     #[test]

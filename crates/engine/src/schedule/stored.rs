@@ -1,10 +1,10 @@
 use std::sync::Arc;
 
 use awaitly_core::journal::{DecodeError, Fingerprint, Payload, Timestamp};
-use awaitly_core::store::{Input, InvalidRunId, RunId, StoredSchedule, Submit};
+use awaitly_core::store::{Input, InvalidRunId, RunId, StoreError, StoredSchedule, Submit};
 use serde::{Deserialize, Serialize};
 
-use super::Schedule;
+use super::{Overlap, Schedule};
 
 /// A schedule as the store keeps it, with its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +49,35 @@ impl Stored {
             (one.schedule.clone(), one.workflow.clone(), input, place)
         };
         definition(self) == definition(other)
+    }
+
+    /// Returns this definition with the state of an earlier one. Its times that are due still start their runs if it is
+    /// `live` and the rule is unchanged.
+    pub(super) fn replacing(self, old: &Self, live: bool) -> Self {
+        let next = if live && old.schedule.rule == self.schedule.rule { old.next } else { self.next };
+        let buffered = old.buffered.filter(|_| self.schedule.overlap == Overlap::Buffer);
+        Self { paused: old.paused, last: old.last, next, buffered, ..self }
+    }
+
+    /// Returns the time at which a worker looks at the schedule, before the delay of its jitter. A run that waits for the end
+    /// of the last one is due already.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        self.buffered.or(self.next).filter(|_| !self.paused)
+    }
+
+    /// Refuses a definition whose runs no store keeps.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        let parts = [
+            ("the input", self.input.len(), Payload::MAX_BYTES),
+            ("the name of the workflow", self.workflow.len(), RunId::MAX_BYTES),
+            ("the name of the queue", self.queue.len(), RunId::MAX_BYTES),
+            ("the key", self.key.as_ref().map_or(0, |key| key.len()), RunId::MAX_BYTES),
+        ];
+        let Some((what, bytes, most)) = parts.into_iter().find(|(_, bytes, most)| bytes > most) else {
+            return Ok(());
+        };
+        let detail = format!("{what} of the runs has {bytes} bytes, at most {most} are taken").into();
+        Err(StoreError::Unstorable { detail })
     }
 
     /// Returns the submission of the run for `moment`.

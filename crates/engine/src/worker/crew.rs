@@ -7,6 +7,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::served::Execution;
+use super::suspects::Suspects;
 
 /// The executions of a worker, and the runs that were interrupted recently.
 ///
@@ -16,6 +17,7 @@ use super::served::Execution;
 pub(super) struct Crew {
     executions: JoinSet<Done>,
     interrupted: HashMap<RunId, Interrupted>,
+    pub(super) suspects: Suspects,
 }
 
 /// The end of an execution.
@@ -70,6 +72,9 @@ impl Crew {
     }
 
     fn note(&mut self, done: Result<Done, JoinError>) {
+        if let Ok(Done { run, .. }) = &done {
+            self.suspects.note_end(run);
+        }
         match done {
             Ok(Done { run, was_interrupted: true }) => self.interrupt(run),
             // Usually, no run was interrupted, so this needs no lookup.

@@ -4,6 +4,8 @@ mod crew;
 mod drain;
 mod name;
 mod served;
+mod suspects;
+mod taken;
 mod work;
 
 use std::collections::HashMap;
@@ -11,7 +13,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use awaitly_core::clock::secs;
+use awaitly_core::clock::{days, secs};
 use awaitly_core::dispatch::Queue;
 use awaitly_core::extend::claimed;
 use awaitly_core::store::Dispatch;
@@ -242,6 +244,10 @@ impl<S: Dispatch + Clone> Worker<S> {
     /// Sets the number of crashes after which a run fails with [`RunError::CrashedRepeatedly`]. Only crashes in a row
     /// count: a new record of the run resets the number.
     ///
+    /// A crash counts for each run that the process held. So a run whose processes died twice in a row is a suspect, and a
+    /// worker begins suspects one after the other: the next one begins when the last one has ended, or has been executed for
+    /// ten seconds.
+    ///
     /// # Default
     /// 5.
     ///
@@ -253,8 +259,8 @@ impl<S: Dispatch + Clone> Worker<S> {
         self
     }
 
-    /// Sets the longest time between two claims of an idle worker. The store reports changes, and each claim returns
-    /// the time of the next due run, so this only matters for changes that the store cannot report.
+    /// Sets the longest time between two queries of a quiet store, at most a day. The store reports changes, and each query
+    /// returns the time of the next due run, so this only matters for changes that the store cannot report.
     ///
     /// # Default
     /// 10 seconds.
@@ -263,7 +269,7 @@ impl<S: Dispatch + Clone> Worker<S> {
     /// Panics if `pause` is shorter than a second.
     pub fn poll_every(mut self, pause: Duration) -> Self {
         assert!(pause >= secs(1), "`poll_every` must be at least a second: the store reports changes itself");
-        self.poll_every = pause;
+        self.poll_every = pause.min(days(1));
         self
     }
 }

@@ -10,6 +10,8 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Worker;
 use super::crew::Crew;
+use super::served::{At, Execution};
+use super::taken::Taken;
 use crate::schedule::{Fired, fire};
 
 /// The shortest time between two claims that find no run.
@@ -43,6 +45,9 @@ pub(super) struct Work<'w, S> {
     look: Option<Instant>,
     /// The number of claims in a row that failed.
     failures: u32,
+    /// Whether a run may have become due since the last claim was sent. If a claim is in flight, its answer may not know of
+    /// that run.
+    is_stale: bool,
     /// Whether the last claim left no due run behind.
     pub(super) is_idle: bool,
 }
@@ -131,9 +136,13 @@ impl<S: Dispatch + Clone> Worker<S> {
         worked.map(|()| Ticked { executed: work.executed, idle })
     }
 
-    pub(super) fn request(&self, limit: usize) -> Claim {
-        let lease = self.served.values().map(|served| served.lease).max().unwrap_or_default();
-        let claim = Claim::new(Owner::new(Arc::clone(&self.name))).limit(limit).ttl(lease);
+    /// Returns the shortest lease of all workflows, which a claim takes for each run.
+    fn shortest_lease(&self) -> Duration {
+        self.served.values().map(|served| served.lease).min().unwrap_or_default()
+    }
+
+    fn request(&self, limit: usize) -> Claim {
+        let claim = Claim::new(Owner::unique()).limit(limit).ttl(self.shortest_lease());
         self.served.iter().fold(claim, |claim, (name, served)| claim.serve(Arc::clone(name), served.version))
     }
 }
@@ -149,6 +158,7 @@ impl<'w, S: Dispatch + Clone> Work<'w, S> {
             no_schedule_before: Instant::now(),
             look: None,
             failures: 0,
+            is_stale: false,
             is_idle: false,
         }
     }
@@ -180,12 +190,12 @@ impl<'w, S: Dispatch + Clone> Work<'w, S> {
                 }
                 claimed = in_flight(&mut claiming) => {
                     claiming = None;
-                    self.begin(claimed).await?;
+                    self.begin(claimed)?;
                 }
                 // The next claim uses all the room that is free by then. The end of a run may make room in its queue,
                 // too.
                 _ = self.crew.one_ends(), if !self.crew.is_empty() => {
-                    self.is_idle = false;
+                    self.note_change();
                     if only_due {
                         self.next = Instant::now();
                     }
@@ -194,6 +204,7 @@ impl<'w, S: Dispatch + Clone> Work<'w, S> {
                     if !is_open {
                         return Err(StoreError::Closed);
                     }
+                    self.note_change();
                     self.next = self.next.min(Instant::now() + PAUSE);
                     self.look.get_or_insert(Instant::now() + LONGEST_PAUSE);
                 }
@@ -206,8 +217,15 @@ impl<'w, S: Dispatch + Clone> Work<'w, S> {
         }
     }
 
+    /// Notes that a run may be due since now.
+    const fn note_change(&mut self) {
+        (self.is_stale, self.is_idle) = (true, false);
+    }
+
     fn claim(&mut self, limit: usize) -> Claiming {
-        (self.is_idle, self.look) = (false, None);
+        (self.is_stale, self.is_idle, self.look) = (false, false, None);
+        // Its answer sets the time of the next claim. A change may set an earlier one before that.
+        self.next = Instant::now() + self.worker.poll_every;
         let (store, request) = (self.worker.store.clone(), self.worker.request(limit));
         Box::pin(async move { store.claim(request).await })
     }
@@ -232,16 +250,19 @@ impl<'w, S: Dispatch + Clone> Work<'w, S> {
                 self.schedule = Some(self.no_schedule_before);
             }
             // The next claim returns the time of the next schedule.
-            Ok(Fired { more: false, .. }) => (self.next, self.look) = (now, Some(now)),
+            Ok(Fired { more: false, .. }) => {
+                self.note_change();
+                (self.next, self.look) = (now, Some(now));
+            }
             Ok(Fired { more: true, .. }) => self.schedule = Some(now),
         }
         Ok(())
     }
 
     /// Begins the executions of claimed runs, and sets the time of the next claim.
-    async fn begin(&mut self, claimed: Result<Claimed, StoreError>) -> Result<(), StoreError> {
+    fn begin(&mut self, claimed: Result<Claimed, StoreError>) -> Result<(), StoreError> {
         let now = Instant::now();
-        let Claimed { runs, now: at, next, schedule } = match claimed {
+        let Claimed { mut runs, now: at, next, schedule } = match claimed {
             Ok(claimed) => claimed,
             Err(StoreError::Closed) => return Err(StoreError::Closed),
             Err(error) => {
@@ -256,29 +277,41 @@ impl<'w, S: Dispatch + Clone> Work<'w, S> {
         let pause = next.map_or(self.worker.poll_every, |next| at.until(next)).min(self.worker.poll_every);
         // If this claim found no run, an immediate claim would find none, either.
         let shortest = if runs.is_empty() { PAUSE } else { Duration::ZERO };
-        self.next = now + pause.max(shortest);
+        self.next = self.next.min(now + pause.max(shortest));
         self.schedule = schedule.map(|schedule| (now + at.until(schedule)).max(self.no_schedule_before));
         let is_due = |next: Option<Timestamp>| next.is_some_and(|next| next <= at);
-        self.is_idle = !is_due(next) && !is_due(schedule);
+        self.is_idle = !self.is_stale && !is_due(next) && !is_due(schedule);
+        self.crew.suspects.sort(&mut runs);
         for held in runs {
-            if held.run.header.crashes >= self.worker.max_crashes {
-                self.fail(held).await;
-                continue;
-            }
-            let run = held.lease.run().clone();
-            let Some(served) = self.worker.served.get(&held.run.header.workflow) else {
-                self.worker.store.release(&held.lease);
-                continue;
-            };
-            let execution = served.execute(held, at, self.crew.rest(&run));
-            self.crew.spawn(run, execution);
-            self.executed += 1;
+            self.begin_run(held, at);
         }
         Ok(())
     }
 
-    /// Fails a run because the processes that executed it died too often.
-    async fn fail(&self, held: Held) {
+    /// Begins the execution of a claimed run, unless its processes died too often.
+    fn begin_run(&mut self, held: Held, now: Timestamp) {
+        let run = held.lease.run().clone();
+        let Some(served) = self.worker.served.get(&held.run.header.workflow) else {
+            self.worker.store.release(&held.lease);
+            return;
+        };
+        if held.run.header.crashes >= self.worker.max_crashes {
+            self.crew.spawn(run, fail(self.worker.store.clone(), held));
+        } else if let Some(rest) = self.crew.suspects.rest(&held) {
+            tracing::warn!(%run, ?rest, "a process of the run died repeatedly: it begins after others of its kind");
+            self.crew.spawn(run, set_aside(self.worker.store.clone(), held, now.after(rest)));
+        } else {
+            let at = At { now, lease: self.worker.shortest_lease() };
+            let execution = served.execute(held, at, self.crew.rest(&run));
+            self.crew.spawn(run, execution);
+            self.executed += 1;
+        }
+    }
+}
+
+/// Fails a run whose processes died too often. Until this is recorded, its lease stays, so that its crashes still count.
+fn fail<S: Dispatch>(store: S, held: Held) -> Execution {
+    Box::pin(async move {
         let (run, crashes) = (held.lease.run(), held.run.header.crashes);
         let error = RunError::CrashedRepeatedly { run: (**run).into(), crashes };
         tracing::error!(%run, %error, "the run failed");
@@ -287,11 +320,19 @@ impl<'w, S: Dispatch + Clone> Work<'w, S> {
             error: Some(error.to_string().into()),
             ..Ending::new(Status::Failed)
         };
-        if let Err(error) = self.worker.store.finish(&held.lease, ending).await {
+        let failed = store.finish(&held.lease, ending).await;
+        Ok(failed.inspect_err(|error| {
             tracing::warn!(%run, %error, "the failure of the run could not be recorded");
-            self.worker.store.release(&held.lease);
-        }
-    }
+        })?)
+    })
+}
+
+/// Lets a run wait in the store until `wake`.
+fn set_aside<S: Dispatch>(store: S, held: Held, wake: Timestamp) -> Execution {
+    let cancelling = held.run.header.cancel_requested;
+    let ending = Ending { wake: Some(wake), cancelling, ..Ending::new(Status::Waiting) };
+    let taken = Taken::new(store, held);
+    Box::pin(async move { Ok(taken.finish(ending).await?) })
 }
 
 /// Waits until a moment. Waits forever if there is none.

@@ -1,13 +1,15 @@
 use std::future::IntoFuture;
 
-use awaitly_core::clock::{days, hours, mins, secs};
+use awaitly_core::clock::{days, hours, mins, ms, secs};
+use awaitly_core::extend::undo;
+use awaitly_core::journal::Status;
 use awaitly_core::store::{Open, Opened, Operate, Owner, Purpose, RunQuery, Store};
 use awaitly_core::{DurableRun, Error, RunError, step};
 use awaitly_engine::{Contract, RunExt, Worker};
-use futures_util::future::{join, join_all};
+use futures_util::future::{join, join_all, try_join};
 use serde::{Deserialize, Serialize};
 
-use crate::world::{Gauge, memory, work};
+use crate::world::{Distant, Gauge, memory, work};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 enum Failure {
@@ -158,6 +160,40 @@ async fn cancelled_parent_cancels_its_child_unless_it_is_detached() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn child_of_a_compensation_continues_if_its_parent_is_cancelled() {
+    const UNDOING: Contract<(), u64, Error<Failure>> = Contract::new("undoing");
+    let (store, client) = memory();
+    let undoing = async |run: DurableRun, ()| {
+        let part = run.child(PART, "part", &20).await;
+        if part.is_err() && !matches!(part, Err(Error::Run(RunError::Waiting { .. }))) {
+            let refunding = run.clone();
+            let refund = move || {
+                let run = refunding.clone();
+                async move { run.child(PART, "refund", &2).await }
+            };
+            let undone = undo::shielded(run.step("undo", refund)).await;
+            undone.map_err(|error| match error {
+                Error::Failed(error) => error,
+                Error::Run(error) => Error::Run(error),
+            })?;
+        }
+        part
+    };
+    let worker = Worker::new(store.clone()).serve(UNDOING, undoing).serve(PART, part);
+    let parent = client.start(UNDOING, "undoing", &()).await.unwrap();
+    let done = async {
+        tokio::time::sleep(hours(1)).await;
+        let _ = parent.cancel().await.unwrap();
+        assert!(parent.result().await.is_err());
+    };
+    work(&worker, done).await;
+    let children = store.list(RunQuery::new().workflow("part")).await.unwrap().items;
+    let completed: Vec<_> = children.iter().filter(|child| child.status == Status::Completed).collect();
+    assert_eq!((children.len(), completed.len()), (2, 1), "{children:?}");
+    assert!(completed[0].run.ends_with("refund"), "{completed:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn id_of_another_run_fails_the_step() {
     const TAKEN: Contract<(), u64, Error<Failure>> = Contract::new("taken");
     let (store, client) = memory();
@@ -198,4 +234,57 @@ async fn thousand_parents_with_children_complete() {
     let results = join_all(parents.iter().map(|parent| parent.as_ref().unwrap().result()));
     let results = tokio::time::timeout(days(1), work(&worker, results)).await.unwrap();
     assert!(results.into_iter().all(|result| result == Ok(30)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_run_of_a_client_fails_the_step_that_waits_for_it() {
+    const SHARED: Contract<String, u64, Error<Failure>> = Contract::new("shared");
+    let (store, client) = memory();
+    let shared = async |run: DurableRun, id: String| Ok(step!(run.child(PART, "part", &13).id(id)));
+    let worker = Worker::new(store).serve(SHARED, shared).serve(PART, part);
+    let ended = client.start(PART, "ended", &13).await.unwrap();
+    assert_eq!(work(&worker, ended.result()).await, Err(Failure::SoldOut));
+    client.start(PART, "running", &13).await.unwrap();
+    for (run, child) in [("a", "ended"), ("b", "running")] {
+        let parent = client.start(SHARED, run, &child.to_owned()).await.unwrap();
+        let result = tokio::time::timeout(days(1), work(&worker, parent.result())).await;
+        assert_eq!(result.expect("the parent is not stuck"), Err(Error::Failed(Failure::SoldOut)));
+    }
+    assert_eq!(ended.state().await.unwrap().to_string(), "failed: sold out", "nothing has retried it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancelled_parent_cancels_children_that_its_body_does_not_reach() {
+    const PAIR: Contract<bool, u64, Error<Failure>> = Contract::new("pair");
+    let (store, client) = memory();
+    let store = Distant::new(store, ms(1), |_| true);
+    let pair = async |run: DurableRun, is_busy: bool| {
+        let (one, two) = (run.child(PART, "one", &20), run.child(PART, "two", &20));
+        let both = try_join(one.into_future(), two.into_future()).await;
+        if is_busy {
+            // The execution goes on, and is cancelled here.
+            let busy = async {
+                tokio::time::sleep(hours(1)).await;
+                Ok::<_, Failure>(())
+            };
+            step!(run, "work", busy);
+        }
+        both.map(|(one, two)| one + two)
+    };
+    let worker = Worker::new(store).serve(PAIR, pair).serve(PART, part);
+    for (run, is_busy) in [("waiting", false), ("busy", true)] {
+        let parent = client.start(PAIR, run, &is_busy).await.unwrap();
+        let children = ["one", "two"].map(|child| client.find(PART, format!("{run}/{child}")).unwrap());
+        let done = async {
+            tokio::time::sleep(mins(30)).await;
+            let _ = parent.cancel().await.unwrap();
+            let parent = parent.result().await;
+            assert!(matches!(parent, Err(Error::Run(RunError::Cancelled { .. }))), "{parent:?}");
+            tokio::time::sleep(hours(1)).await;
+            for child in &children {
+                assert_eq!(child.state().await.unwrap().to_string(), "cancelled", "{run}");
+            }
+        };
+        worker.run_until(done).await.unwrap();
+    }
 }

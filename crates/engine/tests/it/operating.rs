@@ -1,7 +1,7 @@
 use awaitly_core::clock::{hours, mins};
 use awaitly_core::journal::Status;
-use awaitly_core::store::{Operate, Reschedule, RunQuery};
-use awaitly_core::{DurableRun, RunError};
+use awaitly_core::store::{DeleteIf, Operate, Reschedule, RunQuery};
+use awaitly_core::{DurableRun, Error, RunError, step};
 use awaitly_engine::{Ailment, Contract, RunExt, Worker};
 use futures_util::future::join_all;
 
@@ -87,4 +87,43 @@ async fn doctor_names_runs_that_nothing_continues() {
     let found = client.doctor().await.unwrap();
     let stuck: Vec<_> = found.stuck().map(|finding| (&*finding.run, &finding.ailment)).collect();
     assert_eq!(stuck, [("broken", &Ailment::Stuck)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_continues_a_run_whose_child_is_gone() {
+    const PARENT: Contract<u64, u64, Error<RunError>> = Contract::new("parent");
+    let (store, client) = memory();
+    let parent = async |run: DurableRun, n: u64| Ok(step!(run.child(SUM, "sum", &vec![n])));
+    let worker = Worker::new(store.clone()).serve(PARENT, parent);
+    let run = client.start(PARENT, "parent", &7).await.unwrap();
+    work(&worker, tokio::time::sleep(mins(1))).await;
+    assert_eq!(store.delete(vec!["parent/sum".parse().unwrap()], DeleteIf::Free).await.unwrap().len(), 1);
+    let found = client.doctor().await.unwrap();
+    let ailment = Ailment::ChildIsGone { step: "sum".into(), child: "parent/sum".parse().unwrap() };
+    assert_eq!(found.stuck().map(|finding| &finding.ailment).collect::<Vec<_>>(), [&ailment]);
+    let text = "run `parent` of `parent` waits at `sum` for the child `parent/sum`, which has ended or is gone: continue the run with `retry`";
+    assert_eq!(found.findings[0].to_string(), text);
+    assert!(run.retry().await.unwrap());
+    assert_eq!(work(&worker.serve(SUM, sum), run.result()).await, Ok(7));
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_of_a_sleeping_run_does_not_shorten_its_sleep() {
+    const NAP: Contract<u64, u64, RunError> = Contract::new("nap");
+    let (store, client) = memory();
+    let nap = async |run: DurableRun, n: u64| {
+        step!(run.sleep("nap", hours(n)));
+        Ok(n)
+    };
+    let worker = Worker::new(store).serve(NAP, nap);
+    let begun = tokio::time::Instant::now();
+    let run = client.start(NAP, "a", &2).await.unwrap();
+    let done = async {
+        assert!(!run.retry().await.unwrap(), "a queued run begins by itself");
+        tokio::time::sleep(hours(1)).await;
+        assert!(run.retry().await.unwrap());
+        run.result().await
+    };
+    assert_eq!(work(&worker, done).await, Ok(2));
+    assert!(begun.elapsed() >= hours(2), "{:?}", begun.elapsed());
 }

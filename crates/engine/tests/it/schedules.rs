@@ -6,7 +6,7 @@ use awaitly_core::{DurableRun, RunError, step};
 use awaitly_engine::{Client, Contract, Overlap, Schedule, ScheduleError, Worker};
 use awaitly_persistence::MemoryStore;
 
-use crate::world::work;
+use crate::world::{Distant, work};
 
 const REPORT: Contract<u64, u64, RunError> = Contract::new("report");
 
@@ -230,7 +230,8 @@ async fn schedule_that_cannot_be_read_stops_and_is_repaired() {
     let stored = store.schedules(ScheduleQuery::new()).await.unwrap().remove(0);
     let unknown = Payload::from_stored(stored.rule.as_str().replace("UTC", "Mars/Olympus"));
     assert_ne!(unknown, stored.rule);
-    let change = PutSchedule { name: "s".into(), version: Some(0), put: Some((stored.due, unknown)) };
+    let change =
+        PutSchedule { name: "s".into(), version: Some(stored.version), put: Some((stored.due, unknown)) };
     assert_eq!(store.put_schedules(vec![change]).await.unwrap(), [true]);
     let worker = Worker::new(store.clone()).serve(REPORT, report);
     work(&worker, tokio::time::sleep(hours(2))).await;
@@ -240,4 +241,109 @@ async fn schedule_that_cannot_be_read_stops_and_is_repaired() {
     work(&worker, tokio::time::sleep(hours(3))).await;
     let completed = store.list(RunQuery::new().status(Status::Completed)).await.unwrap();
     assert!(completed.items.len() >= 2, "{:?}", completed.items);
+}
+
+#[tokio::test]
+async fn schedule_whose_runs_no_store_keeps_is_refused() {
+    let (_, client) = begun_at("01-01T00:00:00");
+    const TEXT: Contract<String, u64, RunError> = Contract::new("text");
+    let hourly = || client.schedule("s", Schedule::every(hours(1)), TEXT, &"x".to_owned());
+    let long = "x".repeat(600);
+    for refused in [hourly().key(&*long).await, hourly().queue(&*long).await] {
+        assert!(matches!(refused, Err(ScheduleError::Store(StoreError::Unstorable { .. }))), "{refused:?}");
+    }
+    let large = client.schedule("s", Schedule::every(hours(1)), TEXT, &"x".repeat(Payload::MAX_BYTES)).await;
+    assert!(matches!(large, Err(ScheduleError::Store(StoreError::Unstorable { .. }))), "{large:?}");
+    assert!(client.schedules(None).await.unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn schedule_whose_run_is_refused_stops_alone() {
+    let (store, client) = begun_at("03-01T00:30:00");
+    let hourly = |name: &str| client.schedule(name, Schedule::every(hours(1)), REPORT, &1).key("short");
+    let (bad, _) = (hourly("bad").await.unwrap(), hourly("good").await.unwrap());
+    let stored = store.schedules(ScheduleQuery::new().name("bad")).await.unwrap().remove(0);
+    let long = Payload::from_stored(stored.rule.as_str().replace("short", &"x".repeat(600)));
+    let change =
+        PutSchedule { name: "bad".into(), version: Some(stored.version), put: Some((stored.due, long)) };
+    assert_eq!(store.put_schedules(vec![change]).await.unwrap(), [true]);
+    work(&worker(&store), tokio::time::sleep(hours(3))).await;
+    let ids = || async { runs(&store).await.into_iter().map(|(run, _)| run).collect::<Vec<_>>() };
+    let good = ["01", "02", "03"].map(|hour| format!("good@2027-03-01T{hour}:00:00Z"));
+    assert_eq!(ids().await, good);
+    hourly("bad").await.unwrap();
+    work(&worker(&store), tokio::time::sleep(hours(1))).await;
+    assert!(ids().await.contains(&"bad@2027-03-01T04:00:00Z".to_owned()), "{:?}", ids().await);
+    assert_eq!(bad.info().await.unwrap().next.len(), 5);
+}
+
+/// A store that cancels no run.
+#[derive(Clone)]
+struct Uncancelling(MemoryStore);
+
+impl Around for Uncancelling {
+    type Inner = MemoryStore;
+
+    fn inner(&self) -> &MemoryStore {
+        &self.0
+    }
+
+    async fn around<R: Request<MemoryStore>>(&self, request: R) -> Result<R::Answer, StoreError> {
+        match R::CALL {
+            Call::Cancel => Err(StoreError::Corrupt { detail: "test".into() }),
+            _ => request.send(&self.0).await,
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_that_cannot_be_cancelled_holds_back_its_own_schedule_only() {
+    let (store, client) = begun_at("01-01T00:30:00");
+    let cancelling = Schedule::every(hours(1)).overlap(Overlap::Cancel);
+    client.schedule("cancelling", cancelling, REPORT, &600).await.unwrap();
+    client.schedule("other", Schedule::every(hours(1)), REPORT, &1).await.unwrap();
+    let worker = Worker::new(Uncancelling(store.clone())).serve(REPORT, report);
+    worker.run_until(tokio::time::sleep(hours(4))).await.unwrap();
+    let runs = runs(&store).await;
+    let count = |name: &str| runs.iter().filter(|(run, _)| run.starts_with(name)).count();
+    assert_eq!((count("cancelling"), count("other")), (1, 4), "{runs:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn changed_definition_keeps_the_times_that_are_due() {
+    let (store, client) = begun_at("01-01T00:30:00");
+    let schedule = |minutes: u64| {
+        let hourly = Schedule::every(hours(1)).overlap(Overlap::Buffer);
+        client.schedule("hourly", hourly, REPORT, &minutes)
+    };
+    schedule(150).await.unwrap();
+    tokio::time::sleep(mins(31)).await;
+    // The first time is due, and no worker has seen it.
+    schedule(151).await.unwrap();
+    work(&worker(&store), tokio::time::sleep(mins(129))).await;
+    // The second time waits for the end of the first run, which comes before the next time.
+    schedule(5).await.unwrap();
+    work(&worker(&store), tokio::time::sleep(mins(31))).await;
+    let hours =
+        runs(&store).await.into_iter().map(|(run, _)| run["hourly@2027-01-01T".len()..][..2].to_owned());
+    assert_eq!(hours.collect::<Vec<_>>(), ["01", "02"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn schedule_that_is_created_again_keeps_its_new_definition() {
+    let (store, client) = begun_at("01-01T00:30:00");
+    let schedule = |period| client.schedule("s", Schedule::every(period), REPORT, &1);
+    let old = schedule(hours(1)).await.unwrap();
+    // The worker starts a run while the schedule is deleted and created again.
+    let late_submissions = Distant::new(store.clone(), ms(50), |call| call == Call::Submit);
+    let worker = Worker::new(late_submissions).serve(REPORT, report);
+    let test = async {
+        tokio::time::sleep(mins(30) + ms(20)).await;
+        assert_eq!(runs(&store).await.len(), 1);
+        assert!(old.delete().await.unwrap());
+        schedule(mins(20)).await.unwrap();
+        tokio::time::sleep(mins(1)).await;
+        assert_eq!(old.info().await.unwrap().schedule, Schedule::every(mins(20)));
+    };
+    worker.run_until(test).await.unwrap();
 }

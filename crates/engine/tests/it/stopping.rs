@@ -1,7 +1,12 @@
-use awaitly_core::clock::{mins, ms, secs};
-use awaitly_core::store::{DueQuery, Operate, StoreError};
+use awaitly_core::clock::{hours, mins, ms, secs};
+use awaitly_core::journal::Refused;
+use awaitly_core::store::around::{Call, Request};
+use awaitly_core::store::{
+    Around, Claim, Dispatch, DueQuery, Open, Opened, Operate, Owner, Store, StoreError,
+};
 use awaitly_core::{DurableRun, RunError};
 use awaitly_engine::{Contract, Phase, Worker};
+use awaitly_persistence::MemoryStore;
 
 use crate::world::{Claims, Gauge, SUM, memory, sum, work};
 
@@ -93,4 +98,69 @@ async fn idle_worker_rarely_asks_the_store() {
     let worker = Worker::new(counted.clone()).serve(SUM, sum);
     worker.run_until(tokio::time::sleep(mins(10))).await.unwrap();
     assert!(counted.made() <= 70, "{} claims in ten minutes", counted.made());
+}
+
+/// A store that never records the end of an execution.
+#[derive(Clone)]
+struct Endless(MemoryStore);
+
+impl Around for Endless {
+    type Inner = MemoryStore;
+
+    fn inner(&self) -> &MemoryStore {
+        &self.0
+    }
+
+    async fn around<R: Request<MemoryStore>>(&self, request: R) -> Result<R::Answer, StoreError> {
+        if R::CALL == Call::Finish {
+            std::future::pending::<()>().await;
+        }
+        request.send(&self.0).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_worker_frees_the_runs_that_it_has_claimed_and_not_begun() {
+    let (store, client) = memory();
+    client.start(SUM, "poisonous", &vec![1]).await.unwrap();
+    for _ in 0..5 {
+        let claim = Claim::new(Owner::unique()).serve("sum", 1).ttl(secs(1));
+        assert_eq!(store.claim(claim).await.unwrap().runs.len(), 1);
+        tokio::time::sleep(secs(2)).await;
+    }
+    for run in ["a", "b"] {
+        client.start(SUM, run, &vec![1]).await.unwrap();
+    }
+    let worker = Worker::new(Endless(store.clone())).serve(SUM, sum);
+    assert!(tokio::time::timeout(secs(1), worker.run_until(std::future::pending())).await.is_err());
+    tokio::time::sleep(ms(1)).await;
+    let due: Vec<_> = store.due(DueQuery::new()).await.unwrap().into_iter().map(|due| due.run).collect();
+    assert_eq!(due.iter().map(|run| &**run).collect::<Vec<_>>(), ["a", "b"]);
+    // Its count stays, so another worker fails it.
+    tokio::time::sleep(mins(1)).await;
+    let poisonous = client.find(SUM, "poisonous").unwrap();
+    let failed = work(&Worker::new(store).serve(SUM, sum), poisonous.result()).await;
+    assert!(matches!(failed, Err(RunError::CrashedRepeatedly { .. })), "{failed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_run_has_the_lease_of_its_workflow() {
+    const REPORT: Contract<u64, u64, RunError> = Contract::new("report");
+    let (store, client) = memory();
+    client.start(NAP, "short", &60_000).await.unwrap();
+    client.start(REPORT, "long", &60_000).await.unwrap();
+    let worker =
+        Worker::new(store.clone()).serve(NAP, nap).serve_with(REPORT, |report| report.lease(hours(1)), nap);
+    let test = async {
+        tokio::time::sleep(secs(1)).await;
+        for (run, workflow, least, most) in [("short", "nap", 1, 30), ("long", "report", 3500, 3600)] {
+            let open = Open::new(run.parse().unwrap(), workflow, Owner::unique()).existing();
+            let Opened::Refused(Refused::Busy { remaining }) = store.open(open.version(1)).await.unwrap()
+            else {
+                panic!("`{run}` is held");
+            };
+            assert!((secs(least)..=secs(most)).contains(&remaining), "{run}: {remaining:?}");
+        }
+    };
+    worker.run_until(test).await.unwrap();
 }

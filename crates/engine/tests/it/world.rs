@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use awaitly_core::store::around::{Call, Request};
 use awaitly_core::store::{Around, StoreError};
@@ -92,5 +93,35 @@ impl Around for Claims {
             return Err(StoreError::Unavailable { detail: "test".into() });
         }
         request.send(&self.store).await
+    }
+}
+
+/// A store that answers some calls late, as a server on another continent does.
+#[derive(Clone)]
+pub(crate) struct Distant {
+    store: MemoryStore,
+    delay: Duration,
+    delays: fn(Call) -> bool,
+}
+
+impl Distant {
+    pub(crate) const fn new(store: MemoryStore, delay: Duration, delays: fn(Call) -> bool) -> Self {
+        Self { store, delay, delays }
+    }
+}
+
+impl Around for Distant {
+    type Inner = MemoryStore;
+
+    fn inner(&self) -> &MemoryStore {
+        &self.store
+    }
+
+    async fn around<R: Request<MemoryStore>>(&self, request: R) -> Result<R::Answer, StoreError> {
+        let answer = request.send(&self.store).await;
+        if (self.delays)(R::CALL) {
+            tokio::time::sleep(self.delay).await;
+        }
+        answer
     }
 }

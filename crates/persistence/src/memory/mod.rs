@@ -465,8 +465,8 @@ impl Dispatch for MemoryStore {
 
     async fn put_schedules(&self, changes: Vec<PutSchedule>) -> Result<Vec<bool>, StoreError> {
         limits::schedules(&changes)?;
-        let mut journals = self.lock()?;
-        let made = changes.into_iter().map(|change| journals.put_schedule(change)).collect();
+        let (now, mut journals) = (self.now(), self.lock()?);
+        let made = changes.into_iter().map(|change| journals.put_schedule(change, now)).collect();
         drop(journals);
         self.0.bell.ring();
         Ok(made)

@@ -120,7 +120,7 @@ impl Journals {
         found.take(query.page_limit()).cloned().collect()
     }
 
-    pub(super) fn put_schedule(&mut self, change: PutSchedule) -> bool {
+    pub(super) fn put_schedule(&mut self, change: PutSchedule, now: Timestamp) -> bool {
         let PutSchedule { name, version, put } = change;
         let stored = self.schedules.get(&name).map(|schedule| schedule.version);
         if stored != version {
@@ -128,7 +128,7 @@ impl Journals {
         }
         match put {
             Some((due, rule)) => {
-                let version = version.map_or(0, |version| version + 1);
+                let version = version.map_or(now.as_millis(), |version| version + 1);
                 self.schedules.insert(Arc::clone(&name), StoredSchedule { name, version, due, rule });
             }
             None => drop(self.schedules.remove(&name)),

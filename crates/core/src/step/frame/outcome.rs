@@ -183,6 +183,20 @@ impl Frame<'_> {
         self.stopped(error.into())
     }
 
+    /// Handles a failed call that asks a question or looks for its answer. If the store refuses the call, the step has
+    /// failed, because the store would refuse it in each execution; any other error stops the run.
+    pub(in crate::step) fn not_asked(&self, error: StoreError) -> RunError {
+        if !matches!(error, StoreError::Unstorable { .. }) {
+            return self.not_recorded(error);
+        }
+        if let Some(run) = self.run {
+            run.stopping.note_failure(None);
+        }
+        let error = error.into();
+        self.refuses(&error);
+        error
+    }
+
     /// Calls the hook after the step, if the run has one.
     pub(in crate::step) fn hook(&mut self, kind: Kind) -> Option<Hooked> {
         // A hook cannot refuse a compensation.

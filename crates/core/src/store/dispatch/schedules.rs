@@ -21,7 +21,9 @@ use crate::journal::{Payload, Timestamp};
 pub struct StoredSchedule {
     /// The name.
     pub name: Arc<str>,
-    /// The number of changes so far. A change succeeds only if the stored version is the version on which it is based.
+    /// The version: the time of the creation in milliseconds, and one more for each change. So a schedule that was deleted
+    /// and created again has another version. A change succeeds only if the stored version is the version on which it is
+    /// based.
     pub version: u64,
     /// The next time. `None`: the schedule is paused or has no further time.
     pub due: Option<Timestamp>,

@@ -97,7 +97,7 @@ statements! {
     schedules: "SELECT name, version, due_at, rule FROM {schema}.schedules WHERE ($1::text IS NULL OR name = $1) \
         AND ($2::bigint IS NULL OR due_at <= $2) AND ($3::text IS NULL OR name > $3) ORDER BY name LIMIT $4";
 
-    add_schedule: "INSERT INTO {schema}.schedules (name, version, due_at, rule) VALUES ($1, 0, $2, $3) \
+    add_schedule: "INSERT INTO {schema}.schedules (name, version, due_at, rule) VALUES ($1, {now}, $2, $3) \
         ON CONFLICT DO NOTHING";
 
     change_schedule: "UPDATE {schema}.schedules SET version = version + 1, due_at = $3, rule = $4 \

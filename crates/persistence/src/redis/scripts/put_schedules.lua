@@ -30,7 +30,7 @@ for at = 3 + ARGV[2], #ARGV, 5 do
   local name, version = ARGV[at], ARGV[at + 1]
   local is_known = (redis.call('HGET', base .. 'schedule/' .. name, 'version') or '') == version
   if is_known and ARGV[at + 2] == '1' then
-    put(name, version == '' and '0' or whole(version + 1), ARGV[at + 3], ARGV[at + 4])
+    put(name, whole(version == '' and now() or version + 1), ARGV[at + 3], ARGV[at + 4])
   elseif is_known then
     remove(name)
   end

@@ -58,7 +58,7 @@ impl Batch<'_> {
         }
         match put {
             Some((due, rule)) => {
-                let version = version.map_or(0, |version| version + 1);
+                let version = version.map_or(self.now.as_millis(), |version| version + 1);
                 let values = [
                     of_text(name),
                     ValueRef::Integer(version.cast_signed()),
