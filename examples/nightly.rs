@@ -51,11 +51,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
             Ok(sales)
         }
     });
-    let stop = async {
-        done.notified().await;
-        often.pause().await.expect("the store works");
-    };
-    worker.run_until(stop).await?;
+    worker.run_until(done.notified()).await?;
+    often.pause().await?;
     println!("{}", often.info().await?);
     Ok(store.close().await?)
 }

@@ -71,11 +71,15 @@ async fn serve<S: Dispatch + Clone>(store: S, listener: TcpListener) -> Result<(
         .queue(Queue::new("orders").concurrency(50))
         .grace(secs(10));
 
+    let mut terminate = signal(SignalKind::terminate())?;
     let stop = CancellationToken::new();
     let server =
         axum::serve(listener, api::router(client)).with_graceful_shutdown(stop.clone().cancelled_owned());
     let stopping = async {
-        signalled().await;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
         println!("stopping");
         stop.cancel();
     };
@@ -83,15 +87,6 @@ async fn serve<S: Dispatch + Clone>(store: S, listener: TcpListener) -> Result<(
         tokio::join!(server.into_future(), worker.run_until(stop.clone().cancelled_owned()), stopping);
     served?;
     Ok(worked?)
-}
-
-/// Waits for SIGTERM or Ctrl-C.
-async fn signalled() {
-    let mut terminate = signal(SignalKind::terminate()).expect("the system reports signals");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = tokio::signal::ctrl_c() => {}
-    }
 }
 
 /// Returns the time that each call to the warehouse takes. With a large `LATENCY_MS`, you can kill the process during

@@ -25,7 +25,7 @@ pub struct Parent {
 /// use awaitly_core::journal::Payload;
 /// use awaitly_core::store::RunId;
 ///
-/// let question = ChildQuestion { child: "order-42/refund", workflow: "refund" };
+/// let question = ChildQuestion { child: "order-42/refund", workflow: "refund", continues: false };
 /// let request = Payload::encode(&question).unwrap();
 /// assert!(ChildQuestion::asks_for(&request, &RunId::new("order-42/refund").unwrap()));
 /// assert!(!ChildQuestion::asks_for(&request, &RunId::new("order-7/refund").unwrap()));
@@ -36,6 +36,9 @@ pub struct ChildQuestion<'a> {
     pub child: &'a str,
     /// The workflow of the child.
     pub workflow: &'a str,
+    /// Whether the child continues if its parent is cancelled.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub continues: bool,
 }
 
 impl ChildQuestion<'_> {

@@ -54,13 +54,11 @@ pub struct Child<'r, T, E, X> {
     output: Output<T, E, X>,
 }
 
-/// The question under which the run waits.
-#[derive(Serialize, Deserialize)]
+/// A [`ChildQuestion`] that was read.
+#[derive(Deserialize)]
 pub(crate) struct Request {
     pub(crate) child: RunId,
-    workflow: Arc<str>,
-    /// Whether the child continues if the run is cancelled.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    #[serde(default)]
     continues: bool,
 }
 
@@ -203,8 +201,8 @@ async fn wait(
     let office = office_of(run, &step)?;
     let asked = outside::entry(run, &step).map(|entry| entry.since);
     let continues = is_detached || outside::is_shielded(&question);
-    let (child, workflow) = (submit.run.clone(), Arc::clone(&submit.workflow));
-    let question = question.request(&Request { child, workflow, continues });
+    let question =
+        question.request(&ChildQuestion { child: &submit.run, workflow: &submit.workflow, continues });
     let looks_again = Arc::new(AtomicBool::new(false));
     let is_unsure = Arc::clone(&looks_again);
     let begin = Errand::Begin(Box::new(move |_| {

@@ -109,10 +109,15 @@ impl Parsed {
             }
             Self::Cron(cron, zone) => {
                 let after = jiff::Timestamp::from_millisecond(i64::try_from(after_ms).ok()?).ok()?;
-                let next = cron.find_next_occurrence(&after.to_zoned(zone.clone()), false).ok()?;
-                let next = u64::try_from(next.timestamp().as_millisecond()).ok()?;
-                // A search that cannot advance must not become a loop.
-                (next > after_ms).then(|| Timestamp::from_millis(next))
+                let search = |from: jiff::Timestamp, inclusive| {
+                    let next = cron.find_next_occurrence(&from.to_zoned(zone.clone()), inclusive).ok()?;
+                    let next = u64::try_from(next.timestamp().as_millisecond()).ok()?;
+                    // A search that cannot advance must not become a loop.
+                    (next > after_ms).then(|| Timestamp::from_millis(next))
+                };
+                // The search ends at a day that the clock skips, as in Samoa in 2011, so it begins again behind it.
+                let behind_change = || search(zone.following(after).next()?.timestamp(), true);
+                search(after, false).or_else(behind_change)
             }
         }
     }
@@ -146,6 +151,16 @@ mod tests {
         assert_eq!(spring, [at("2027-03-28T01:00:00Z"), at("2027-03-29T00:30:00Z")]);
         let autumn = times("30 2 * * *", "Europe/Vienna", "2027-10-30T12:00:00Z", 2);
         assert_eq!(autumn, [at("2027-10-31T00:30:00Z"), at("2027-11-01T01:30:00Z")]);
+    }
+
+    #[test]
+    fn skipped_day_has_no_time() {
+        // Samoa went from the 29th to the 31st of December.
+        let days = times("0 0 * * *", "Pacific/Apia", "2011-12-28T12:00:00Z", 3);
+        assert_eq!(
+            days,
+            [at("2011-12-29T10:00:00Z"), at("2011-12-30T10:00:00Z"), at("2011-12-31T10:00:00Z")]
+        );
     }
 
     #[test]

@@ -61,6 +61,7 @@ mod opening;
 mod operating;
 mod records;
 mod standing;
+mod unique;
 mod waiting;
 
 use awaitly_core::journal::{Contents, Key, Kind, Outcome, Payload, Record};
@@ -78,6 +79,7 @@ use opening::*;
 use operating::*;
 use records::*;
 use standing::*;
+use unique::*;
 use waiting::*;
 
 const SYNC: Durability = Durability::Sync;

@@ -14,8 +14,8 @@ use foldhash::fast::RandomState;
 use super::journals::{Journal, Journals};
 use super::slot;
 
-/// The runs of one workflow in one queue.
-pub(super) type Lane = (Arc<str>, Arc<str>);
+/// The runs of one workflow in one queue that one version of the code began. The version of a queued run is 0.
+pub(super) type Lane = (Arc<str>, Arc<str>, u32);
 
 /// Runs in the order in which they start: the rank of each run, and its slot.
 pub(super) type Ranked = BTreeSet<(i64, usize)>;
@@ -98,6 +98,13 @@ impl Queues {
             self.held.entry(Arc::clone(queue)).or_default().insert(slot);
         } else if let Some(slots) = self.held.get_mut(queue) {
             slots.remove(&slot);
+        }
+    }
+
+    /// Removes the deduplication key of the run in `slot`, unless another run has it now.
+    fn forget_key(&mut self, key: &(Arc<str>, Arc<str>), slot: usize) {
+        if self.unique.get(key) == Some(&slot) {
+            self.unique.remove(key);
         }
     }
 
@@ -188,8 +195,8 @@ impl Journals {
         Ok(Submitted::Queued)
     }
 
-    /// Returns the queued run with the deduplication key of a submission, if there is one. Gives it the new input, start and
-    /// deadline if the submission replaces them.
+    /// Returns the queued run with the deduplication key of a submission, if there is one. If the submission replaces
+    /// the run, gives the run the new input, start and deadline.
     fn duplicate(&mut self, submit: &Submit, now: Timestamp) -> Option<RunId> {
         let unique = submit.unique.as_ref()?;
         let key = (Arc::clone(&submit.queue), Arc::clone(&unique.key));

@@ -1,5 +1,7 @@
 //! The place of a run in the line of its queue.
 
+use std::cmp::Ordering;
+use std::ops::Bound::{Excluded, Included, Unbounded};
 use std::sync::Arc;
 
 use awaitly_core::journal::Timestamp;
@@ -30,16 +32,16 @@ impl Queues {
         let key = key.cloned().unwrap_or_default();
         let mut ahead = before(self.behind.get(&(Arc::clone(queue), key)), item);
         // Each lane of the queue is looked up, so that other queues cost nothing.
-        let mut from = (Arc::default(), Arc::clone(queue));
-        while let Some(((workflow, found), ranked)) = self.ready.range(from..).next() {
+        let mut from = Included((Arc::default(), Arc::clone(queue), 0));
+        while let Some((lane, ranked)) = self.ready.range((from, Unbounded)).next() {
+            let (workflow, found, _) = lane;
             from = match found.cmp(queue) {
-                std::cmp::Ordering::Less => (Arc::clone(workflow), Arc::clone(queue)),
-                order => {
-                    if order.is_eq() {
-                        ahead += before(Some(ranked), item);
-                    }
-                    (format!("{workflow}\0").into(), Arc::clone(queue))
+                Ordering::Less => Included((Arc::clone(workflow), Arc::clone(queue), 0)),
+                Ordering::Equal => {
+                    ahead += before(Some(ranked), item);
+                    Excluded(lane.clone())
                 }
+                Ordering::Greater => Included((format!("{workflow}\0").into(), Arc::clone(queue), 0)),
             };
         }
         ahead.min(MOST)
