@@ -37,6 +37,8 @@ pub(super) struct Work<'w, S> {
     executed: usize,
     /// The time of the next claim.
     next: Instant,
+    /// The time at which the last claim began.
+    claimed: Instant,
     /// The time at which the next schedule is due, if there is one.
     schedule: Option<Instant>,
     /// The time before which the worker does not look at schedules, because the last look failed.
@@ -142,7 +144,7 @@ impl<S: Dispatch + Clone> Worker<S> {
     }
 
     fn request(&self, limit: usize) -> Claim {
-        let claim = Claim::new(Owner::unique()).limit(limit).ttl(self.shortest_lease());
+        let claim = Claim::new(Owner::new(Arc::clone(&self.name))).limit(limit).ttl(self.shortest_lease());
         self.served.iter().fold(claim, |claim, (name, served)| claim.serve(Arc::clone(name), served.version))
     }
 }
@@ -154,6 +156,7 @@ impl<'w, S: Dispatch + Clone> Work<'w, S> {
             crew: Crew::default(),
             executed: 0,
             next: Instant::now(),
+            claimed: Instant::now(),
             schedule: None,
             no_schedule_before: Instant::now(),
             look: None,
@@ -205,7 +208,8 @@ impl<'w, S: Dispatch + Clone> Work<'w, S> {
                         return Err(StoreError::Closed);
                     }
                     self.note_change();
-                    self.next = self.next.min(Instant::now() + PAUSE);
+                    // At once, unless many changes come in a row.
+                    self.next = self.next.min(self.claimed + PAUSE);
                     self.look.get_or_insert(Instant::now() + LONGEST_PAUSE);
                 }
                 () = until(at), if claiming.is_none() => {}
@@ -225,7 +229,8 @@ impl<'w, S: Dispatch + Clone> Work<'w, S> {
     fn claim(&mut self, limit: usize) -> Claiming {
         (self.is_stale, self.is_idle, self.look) = (false, false, None);
         // Its answer sets the time of the next claim. A change may set an earlier one before that.
-        self.next = Instant::now() + self.worker.poll_every;
+        self.claimed = Instant::now();
+        self.next = self.claimed + self.worker.poll_every;
         let (store, request) = (self.worker.store.clone(), self.worker.request(limit));
         Box::pin(async move { store.claim(request).await })
     }

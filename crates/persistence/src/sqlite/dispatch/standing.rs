@@ -13,8 +13,11 @@ use super::super::runs;
 const NEXT_WORKFLOW: &str =
     "SELECT workflow FROM awaitly_runs WHERE ready = 2 AND workflow > ?1 ORDER BY workflow LIMIT 1";
 
+const NEXT_VERSION: &str = "SELECT version FROM awaitly_runs WHERE ready = 2 AND workflow = ?1 AND queue = ?2 \
+    AND version > ?3 ORDER BY version LIMIT 1";
+
 const READY: &str = "SELECT count(*) FROM (SELECT 1 FROM awaitly_runs WHERE ready = 2 AND workflow = ?1 \
-    AND queue = ?2 AND (rank, id) < (?3, ?4) LIMIT ?5)";
+    AND queue = ?2 AND version = ?3 AND (rank, id) < (?4, ?5) LIMIT ?6)";
 
 const BEHIND: &str = "SELECT count(*) FROM (SELECT 1 FROM awaitly_runs WHERE ready = 3 AND queue = ?1 \
     AND queue_key = ?2 AND (rank, id) < (?3, ?4) LIMIT ?5)";
@@ -51,7 +54,11 @@ fn ahead(snapshot: &Connection, place: &Place, slot: i64) -> Result<u64, Failure
     };
     let mut workflow: Arc<str> = Arc::default();
     while let Some(next) = next_workflow(snapshot, &workflow)? {
-        ahead += count(snapshot, READY, (&*next, &**queue, rank, slot, most))?;
+        let mut version = -1;
+        while let Some(next_version) = next_version(snapshot, (&next, queue, version))? {
+            version = next_version;
+            ahead += count(snapshot, READY, (&*next, &**queue, version, rank, slot, most))?;
+        }
         workflow = next;
     }
     Ok(ahead)
@@ -60,6 +67,11 @@ fn ahead(snapshot: &Connection, place: &Place, slot: i64) -> Result<u64, Failure
 fn next_workflow(snapshot: &Connection, after: &str) -> Result<Option<Arc<str>>, Failure> {
     let mut statement = snapshot.prepare_cached(NEXT_WORKFLOW)?;
     Ok(statement.query_row([after], |row| row.get(0)).optional()?)
+}
+
+fn next_version(snapshot: &Connection, after: (&str, &str, i64)) -> Result<Option<i64>, Failure> {
+    let mut statement = snapshot.prepare_cached(NEXT_VERSION)?;
+    Ok(statement.query_row(after, |row| row.get(0)).optional()?)
 }
 
 fn count(snapshot: &Connection, sql: &str, parameters: impl Params) -> Result<u64, Failure> {
@@ -77,11 +89,9 @@ mod tests {
     fn runs_ahead_are_counted_in_their_indexes() {
         let ready = "SEARCH awaitly_runs USING COVERING INDEX awaitly_runs_ready";
         assert_eq!(plan(NEXT_WORKFLOW), format!("{ready} (workflow>?)"));
-        assert!(
-            plan(READY).contains(&format!("{ready} (workflow=? AND queue=? AND rank<?)")),
-            "{}",
-            plan(READY)
-        );
+        assert_eq!(plan(NEXT_VERSION), format!("{ready} (workflow=? AND queue=? AND version>?)"));
+        let in_lane = format!("{ready} (workflow=? AND queue=? AND version=? AND rank<?)");
+        assert!(plan(READY).contains(&in_lane), "{}", plan(READY));
         let behind = "SEARCH awaitly_runs USING COVERING INDEX awaitly_runs_behind (queue=? AND queue_key=? AND rank<?)";
         assert!(plan(BEHIND).contains(behind), "{}", plan(BEHIND));
     }
