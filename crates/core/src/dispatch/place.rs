@@ -72,9 +72,8 @@ impl Place {
         self.start_by.is_some_and(|by| by < now)
     }
 
-    /// Returns whether all fields except the rank have their default. A run that no client submitted has such a place.
-    #[must_use]
-    pub fn is_default(&self) -> bool {
-        *self == Self { rank: self.rank, ..Self::default() }
+    /// Returns whether all fields have their default.
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }

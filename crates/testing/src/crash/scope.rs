@@ -7,9 +7,10 @@ use std::mem::take;
 use std::sync::Arc;
 
 use awaitly_core::dispatch::Parent;
-use awaitly_core::journal::{Header, Refused};
+use awaitly_core::journal::{Header, Payload, Refused};
 use awaitly_core::store::around::{Parts, Reply};
 use awaitly_core::store::{Lease, Opened, RunId, StoreError, StoredRun, Submit, Submitted};
+use serde_json::Value;
 
 /// The prefix of all names of a process. `None`: the store holds only the runs of the case.
 #[derive(Debug, Clone, Default)]
@@ -112,6 +113,10 @@ impl Scope {
                 queues.iter_mut().for_each(name);
                 Ok(())
             }
+            Parts::Wait { lease, wait } => {
+                rename_child(&mut wait.request, |child| Some(format!("{prefix}{child}")));
+                self.outer_lease(lease).map(|outer| *lease = outer)
+            }
             parts => match parts.lease_mut() {
                 Some(lease) => self.outer_lease(lease).map(|outer| *lease = outer),
                 None => Ok(()),
@@ -138,7 +143,10 @@ impl Scope {
             }
             Reply::Waiting(page) => {
                 page.items = self.ours(take(&mut page.items), |waiting| &mut waiting.run);
-                page.items.iter_mut().for_each(|waiting| self.leave_names([&mut waiting.workflow]));
+                page.items.iter_mut().for_each(|waiting| {
+                    self.leave_names([&mut waiting.workflow]);
+                    self.leave_request(&mut waiting.entry.request);
+                });
             }
             Reply::Due(due) => {
                 *due = self.ours(take(due), |due| &mut due.run);
@@ -167,6 +175,12 @@ impl Scope {
 
     fn leave_stored(&self, run: &mut StoredRun) {
         self.leave_header(&mut run.header);
+        run.waits.iter_mut().for_each(|entry| self.leave_request(&mut entry.request));
+    }
+
+    fn leave_request(&self, request: &mut Payload) {
+        let Some(prefix) = &self.0 else { return };
+        rename_child(request, |child| child.strip_prefix(&**prefix).map(str::to_owned));
     }
 
     fn leave_header(&self, header: &mut Header) {
@@ -214,5 +228,16 @@ impl Scope {
             Some(item)
         });
         ours.collect()
+    }
+}
+
+/// Replaces the run id of the child in the request of a step that waits for one.
+fn rename_child(request: &mut Payload, rename: impl Fn(&str) -> Option<String>) {
+    let Ok(Value::Object(mut question)) = request.decode() else { return };
+    let Some(Value::String(child)) = question.get_mut("child") else { return };
+    let Some(renamed) = rename(child) else { return };
+    *child = renamed;
+    if let Ok(renamed) = Payload::encode(&question) {
+        *request = renamed;
     }
 }

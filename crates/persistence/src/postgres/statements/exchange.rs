@@ -9,8 +9,8 @@ statements! {
     /// another session has locked gets its answer later: the child stays due until then. `$1` and `$2` are the outcome of a
     /// child that ended without one.
     ///
-    /// The entry must ask for the child: `ChildQuestion`. For an id whose stored form differs from the id, this is not
-    /// checked.
+    /// The entry must ask for the child: `ChildQuestion`. This is not checked if the request cannot be read, or if the stored
+    /// form of the id differs from the id.
     report: "WITH at AS MATERIALIZED (SELECT {now} AS now), \
         found AS MATERIALIZED (SELECT c.id, c.run_id, c.parent_run, c.parent_key, coalesce(c.outcome_kind, $1::smallint) AS kind, \
             coalesce(c.outcome, $2) AS payload FROM {schema}.runs c \
@@ -24,7 +24,8 @@ statements! {
             WHERE p.status IN ('queued', 'running', 'waiting') \
             AND EXISTS (SELECT 1 FROM {schema}.waits w WHERE w.run = p.id AND w.key = f.parent_key \
                 AND (w.expires_at IS NULL OR w.expires_at > at.now) \
-                AND (starts_with(w.request, '{\"child\":' || to_json(f.run_id)::text || ',') OR strpos(f.run_id, chr(26)) > 0)) \
+                AND (NOT starts_with(w.request, '{\"child\":') OR strpos(f.run_id, chr(26)) > 0 \
+                    OR starts_with(w.request, '{\"child\":' || to_json(f.run_id)::text || ','))) \
             AND NOT EXISTS (SELECT 1 FROM {schema}.steps s WHERE s.run = p.id AND s.key = f.parent_key)), \
         recorded AS (INSERT INTO {schema}.steps (run, token, recorded_at, kind, key, payload) \
             SELECT a.run, 0, at.now, a.kind, a.key, a.payload FROM answers a, at ON CONFLICT DO NOTHING), \

@@ -3,11 +3,12 @@
 -- The outcome of a child that ended without an outcome, as `Header::report` in core returns it.
 local CANCELLED = '2 {"cancelled":{"step":null}}'
 
--- `ChildQuestion` in core: whether the request of a waiting entry asks for that child.
+-- `ChildQuestion` in core: whether the request of a waiting entry asks for that child. A request that cannot be read may
+-- ask for it.
 local function asks_for(entry, child)
   local length, start = string.match(entry, '^%S+ %S+ %S+ (%d+) ()')
   local is_json, request = pcall(cjson.decode, string.sub(entry, start + length))
-  return is_json and type(request) == 'table' and request.child == child
+  return not is_json or type(request) ~= 'table' or type(request.child) ~= 'string' or request.child == child
 end
 
 -- Answers the entry that waits for the end of a run, under the key of a step of its parent. `key` is the run's key of
