@@ -1,5 +1,6 @@
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use awaitly_core::Workflow;
 use awaitly_core::clock::{days, mins};
@@ -68,7 +69,8 @@ impl<S: Store> World<S> {
     /// Creates a worker on the store of this world. Each workflow that it serves gets the clock, the seed and the
     /// observers of [`workflow`](Self::workflow), and a lease of two minutes.
     ///
-    /// A death of the process ends all executions of its workers. The deaths of a test do not count as crashes of its
+    /// On a [shared store](super::CrashTest::shared_store), a sleep keeps the task of its run, however long it is: the store
+    /// has a clock of its own. A death of the process ends all executions of its workers. The deaths of a test do not count as crashes of its
     /// runs, so the limit of [`Worker::max_crashes`] is far away.
     ///
     /// ```
@@ -99,7 +101,12 @@ impl<S: Store> World<S> {
     {
         self.process.engine.get_or_init(Engine::new);
         let (watcher, clock, seed) = (self.process.watcher.clone(), self.clock, self.seed);
-        let settings = move |workflow| watched(&watcher, clock, seed, workflow).lease(WORKER_LEASE);
+        // A store with a clock of its own would take a parked run for due at once.
+        let park_after = self.process.real.then_some(Duration::MAX);
+        let settings = move |workflow: Workflow| {
+            let workflow = watched(&watcher, clock, seed, workflow).lease(WORKER_LEASE);
+            park_after.into_iter().fold(workflow, Workflow::park_after)
+        };
         Worker::new(self.store()).max_crashes(MANY_CRASHES).settings(settings)
     }
 
