@@ -7,7 +7,25 @@ use crate::part::Body;
 pub(crate) struct Case {
     pub(crate) body: Body,
     pub(crate) accidents: Vec<Accident>,
+    /// A schedule that starts the runs.
+    pub(crate) timetable: Option<Timetable>,
     pub(crate) seed: u64,
+}
+
+impl Case {
+    /// Whether only a worker can execute the case.
+    pub(crate) fn needs_worker(&self) -> bool {
+        self.timetable.is_some() || self.body.needs_worker()
+    }
+}
+
+/// A schedule, and what its workers do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Timetable {
+    /// The number of times.
+    pub(crate) times: u8,
+    /// Whether no worker looks before the last time.
+    pub(crate) late: bool,
 }
 
 /// An accident, and the moment at which it happens.
@@ -45,6 +63,8 @@ pub(crate) enum Kind {
     Again,
     /// Each question is answered before it is asked.
     Early,
+    /// All messages of the part with this id are sent.
+    Mail(u16),
     /// Each question is answered twice, and again after it has expired.
     Double,
 }

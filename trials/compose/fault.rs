@@ -1,5 +1,6 @@
 //! The errors of a body.
 
+use awaitly::engine::Contract;
 use awaitly::store::RunId;
 use awaitly::{Error, RunError};
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,9 @@ impl Fruit {
         Self { digest, extra }
     }
 }
+
+/// A workflow whose runs a worker executes. The input is the number of the child, or 0 for the run of the case.
+pub(crate) type Served = Contract<u16, Fruit, Fault>;
 
 /// The result of a call of the workflow.
 pub(crate) type Ended = Result<Fruit, Fault>;

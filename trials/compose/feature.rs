@@ -25,6 +25,12 @@ pub(crate) enum Feature {
     Conditions,
     Resources,
     Calls,
+    /// Runs that a run starts, and waits for.
+    Children,
+    /// Messages.
+    Mail,
+    /// Schedules that start the runs.
+    Schedules,
     /// Operations that fail.
     Failures,
     /// Parts whose failure the body handles.
@@ -67,6 +73,11 @@ pub(crate) struct Features(u64);
 impl Features {
     pub(crate) fn without(masked: &[Feature]) -> Self {
         Self(masked.iter().fold(u64::MAX, |features, feature| features & !(1 << *feature as u64)))
+    }
+
+    /// These features without some.
+    pub(crate) fn minus(self, masked: &[Feature]) -> Self {
+        Self(self.0 & Self::without(masked).0)
     }
 
     pub(crate) const fn has(self, feature: Feature) -> bool {

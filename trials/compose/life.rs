@@ -6,10 +6,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 
 use awaitly::store::{Cancelled, Lease, RunId, StoreError};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::case::Kind;
 use crate::place::Place;
+use crate::post::Post;
+use crate::promise::Broken;
 
 /// Clones are the same life.
 #[derive(Clone)]
@@ -27,6 +30,13 @@ struct Inner {
     run: RunId,
     place: Place,
     token: CancellationToken,
+    /// The messages that an accident sends.
+    post: Option<Arc<Post>>,
+    /// Whether every task of the process stands still, while another worker works.
+    is_frozen: AtomicBool,
+    thawed: Notify,
+    /// The driver has something to see.
+    sight: Notify,
     notes: Mutex<Notes>,
 }
 
@@ -41,10 +51,16 @@ pub(crate) struct Notes {
     /// The result of a cancellation.
     pub(crate) cancelled: Option<Cancelled>,
     pub(crate) token_cancelled: bool,
+    pub(crate) broken: Option<Broken>,
 }
 
 impl Life {
-    pub(crate) fn new(accidents: Vec<(u16, Kind)>, run: RunId, place: Place) -> Self {
+    pub(crate) fn new(
+        accidents: Vec<(u16, Kind)>,
+        run: RunId,
+        place: Place,
+        post: Option<Arc<Post>>,
+    ) -> Self {
         Self(Arc::new(Inner {
             accidents,
             passed: AtomicU32::new(0),
@@ -54,6 +70,10 @@ impl Life {
             run,
             place,
             token: CancellationToken::new(),
+            post,
+            is_frozen: AtomicBool::new(false),
+            thawed: Notify::new(),
+            sight: Notify::new(),
             notes: Mutex::default(),
         }))
     }
@@ -79,6 +99,29 @@ impl Life {
         self.0.is_replaced.load(Ordering::Relaxed)
     }
 
+    /// Lets the process go on after the work of another worker.
+    pub(crate) fn thaw(&self) {
+        self.0.is_frozen.store(false, Ordering::Relaxed);
+        self.0.thawed.notify_waiters();
+    }
+
+    /// Waits until the process has died, or another worker is due.
+    pub(crate) async fn sight(&self) {
+        self.0.sight.notified().await;
+    }
+
+    /// Waits while the process is frozen. A dead process waits for ever, and a replaced one has lost the store.
+    pub(crate) async fn stand(&self) -> Result<(), StoreError> {
+        if self.is_dead() {
+            return pending().await;
+        }
+        while self.0.is_frozen.load(Ordering::Relaxed) {
+            let thawed = self.0.thawed.notified();
+            thawed.await;
+        }
+        if self.is_replaced() { Err(unavailable()) } else { Ok(()) }
+    }
+
     pub(crate) fn notes(&self) -> MutexGuard<'_, Notes> {
         self.0.notes.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -91,16 +134,15 @@ impl Life {
 
     /// Passes a boundary. Stays pending if the process dies there.
     pub(crate) async fn cross(&self, of_store: bool) -> Result<(), StoreError> {
-        if self.is_dead() {
-            return pending().await;
-        }
+        // Whether the process was replaced matters to claims only.
+        let _ = self.stand().await;
         let passed = self.0.passed.fetch_add(1, Ordering::Relaxed) + 1;
         for (_, kind) in self.0.accidents.iter().filter(|(at, _)| u32::from(*at) == passed) {
             self.meet(*kind).await;
         }
         if of_store && self.0.is_failing.swap(false, Ordering::Relaxed) {
             self.notes().store_failed = true;
-            return Err(StoreError::Unavailable { detail: "an accident".into() });
+            return Err(unavailable());
         }
         Ok(())
     }
@@ -109,6 +151,7 @@ impl Life {
         match kind {
             Kind::Death => {
                 self.0.is_dead.store(true, Ordering::Relaxed);
+                self.0.sight.notify_one();
                 pending().await
             }
             Kind::StoreFails => self.0.is_failing.store(true, Ordering::Relaxed),
@@ -123,12 +166,25 @@ impl Life {
             }
             Kind::Rival | Kind::Freeze => {
                 self.notes().rival = Some(kind);
-                once().await;
+                self.0.is_frozen.store(true, Ordering::Relaxed);
+                self.0.sight.notify_one();
+                let _ = self.stand().await;
+            }
+            Kind::Mail(id) => {
+                if let Some(post) = &self.0.post
+                    && let Err(broken) = post.send_all(&self.0.place, id).await
+                {
+                    self.notes().broken = Some(broken);
+                }
             }
             // These do not happen at a boundary.
             Kind::Undo | Kind::Deadline(_) | Kind::Rename(_) | Kind::Again | Kind::Early | Kind::Double => {}
         }
     }
+}
+
+fn unavailable() -> StoreError {
+    StoreError::Unavailable { detail: "an accident".into() }
 }
 
 /// Lets the driver of the execution look.

@@ -18,6 +18,7 @@ mod part;
 mod perform;
 mod place;
 mod play;
+mod post;
 mod promise;
 mod report;
 mod runner;

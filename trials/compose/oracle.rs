@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use crate::decisions;
 use crate::fault::{Class, Fruit};
-use crate::part::{Ask, Body, Deed, Each, Fails, Form, Id, Part, Reply, Step, What};
-use crate::perform::{FALLBACK, HANDLED, SKIPPED};
+use crate::part::{Ask, Body, Deed, Each, Fails, Form, Id, Mail, Part, Reply, Step, What};
+use crate::perform::{FALLBACK, HANDLED, SKIPPED, message};
 use crate::value::{Kept, digest, mix, typed};
 
 /// The outcome of a part or a body.
@@ -25,6 +25,8 @@ pub(crate) struct Oracle<'k> {
     slept: bool,
     /// The questions that were asked.
     pub(crate) asked: BTreeSet<u16>,
+    /// The children that the body waits for.
+    pub(crate) children: BTreeSet<u16>,
     /// The effects that take place.
     pub(crate) must: BTreeSet<Id>,
     /// The effects that may take place too.
@@ -42,6 +44,15 @@ pub(crate) fn foretell(body: &Body) -> (Comes<Fruit>, Oracle<'static>) {
         Comes::Fails(classes) => Comes::Fails(classes),
         Comes::Waits => Comes::Waits,
     };
+    body.walk(&mut |part, _| {
+        let undo = match &part.what {
+            What::SagaStep(_, undo) | What::SagaParallel(_, undo) | What::SagaEach(_, undo) => undo,
+            _ => return,
+        };
+        for part in undo.inner.iter().flat_map(Part::lists).flatten() {
+            oracle.may.insert((part.id, 0));
+        }
+    });
     (comes, oracle)
 }
 
@@ -61,7 +72,7 @@ pub(crate) fn succeeds(deed: &Deed) -> bool {
 impl<'k> Oracle<'k> {
     fn new(answered: Option<&'k BTreeSet<u16>>, slept: bool) -> Self {
         let (asked, must, may) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-        Self { answered, slept, asked, must, may }
+        Self { answered, slept, asked, children: BTreeSet::new(), must, may }
     }
 
     fn parts(&mut self, parts: &[Part]) -> Comes<u64> {
@@ -94,6 +105,11 @@ impl<'k> Oracle<'k> {
             }
             What::TooLate => Comes::Value(2),
             What::Resource(inner) | What::Call(inner) => self.parts(inner),
+            What::Child(child) => {
+                self.children.insert(part.id);
+                self.parts(&child.parts)
+            }
+            What::Receive(mail) => self.receive(part.id, *mail),
             What::Saga(inner) | What::Nested(inner) => match self.parts(inner) {
                 // The body does not go on before its saga is undone.
                 Comes::Fails(_) if self.waits_now() && inner.iter().any(undo_may_wait) => Comes::Waits,
@@ -208,13 +224,25 @@ impl<'k> Oracle<'k> {
         }
     }
 
+    fn receive(&mut self, id: u16, mail: Mail) -> Comes<u64> {
+        self.asked.insert(id);
+        if self.answered.is_some_and(|answered| !answered.contains(&id)) {
+            return Comes::Waits;
+        }
+        if mail.comes {
+            Comes::Value((0..mail.count).fold(0, |digest, number| mix(digest, message(id, number))))
+        } else {
+            Comes::Fails(BTreeSet::from([Class::Expired]))
+        }
+    }
+
     fn now(&self) -> Before {
-        Before { must: self.must.clone(), asked: self.asked.clone() }
+        Before { must: self.must.clone(), asked: self.asked.clone(), children: self.children.clone() }
     }
 
     /// Whether the effects and questions since then happen is a matter of timing.
-    fn unsure_since(&mut self, Before { must, asked }: Before) {
-        self.asked = asked;
+    fn unsure_since(&mut self, Before { must, asked, children }: Before) {
+        (self.asked, self.children) = (asked, children);
         let now = std::mem::replace(&mut self.must, must);
         self.may.extend(now.difference(&self.must).copied().collect::<Vec<_>>());
     }
@@ -233,6 +261,7 @@ fn undo_may_wait(part: &Part) -> bool {
 struct Before {
     must: BTreeSet<Id>,
     asked: BTreeSet<u16>,
+    children: BTreeSet<u16>,
 }
 
 /// Returns the outcome of concurrent parts. A failure has precedence over a wait.

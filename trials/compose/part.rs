@@ -42,6 +42,9 @@ pub(crate) enum What {
     Resource(Vec<Part>),
     /// A run of another workflow, called by a step.
     Call(Vec<Part>),
+    /// A run of another workflow, which a worker executes.
+    Child(Child),
+    Receive(Mail),
     /// The body declares that it is too late to cancel.
     TooLate,
     Saga(Vec<Part>),
@@ -125,6 +128,25 @@ pub(crate) enum Reply {
     Never,
 }
 
+#[derive(Debug, Clone)]
+pub(crate) struct Child {
+    pub(crate) parts: Vec<Part>,
+    /// Whether it goes on if the run around it is cancelled.
+    pub(crate) detached: bool,
+}
+
+/// The messages that a part receives, one after the other. Each part has a mailbox of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Mail {
+    pub(crate) count: u8,
+    /// The time to wait for each message, in units of time.
+    pub(crate) within: Option<u16>,
+    /// Whether messages come. Otherwise, the wait expires.
+    pub(crate) comes: bool,
+    /// Whether each message is sent again, with the same id.
+    pub(crate) twice: bool,
+}
+
 /// The operation that undoes a step.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Undo {
@@ -144,7 +166,8 @@ impl Part {
             What::Step(step) => vec![&step.deed.inner],
             What::Parallel(deeds) | What::Race(deeds) => deeds.iter().map(|deed| &deed.inner).collect(),
             What::Each(each) => each.items.iter().map(|deed| &deed.inner).collect(),
-            What::Ask(_) | What::Sleep(_) | What::TooLate => Vec::new(),
+            What::Ask(_) | What::Sleep(_) | What::TooLate | What::Receive(_) => Vec::new(),
+            What::Child(child) => vec![&child.parts],
             What::Resource(parts) | What::Call(parts) | What::Saga(parts) | What::Nested(parts) => {
                 vec![parts]
             }
@@ -165,7 +188,8 @@ impl Part {
                 deeds.iter_mut().map(|deed| &mut deed.inner).collect()
             }
             What::Each(each) => each.items.iter_mut().map(|deed| &mut deed.inner).collect(),
-            What::Ask(_) | What::Sleep(_) | What::TooLate => Vec::new(),
+            What::Ask(_) | What::Sleep(_) | What::TooLate | What::Receive(_) => Vec::new(),
+            What::Child(child) => vec![&mut child.parts],
             What::Resource(parts) | What::Call(parts) | What::Saga(parts) | What::Nested(parts) => {
                 vec![parts]
             }
@@ -189,6 +213,8 @@ impl Part {
             What::Ask(_) => 'q',
             What::Sleep(_) => 'n',
             What::Call(_) => 'c',
+            What::Child(_) => 'k',
+            What::Receive(_) => 'm',
             What::Resource(_) | What::TooLate | What::Saga(_) | What::Nested(_) => 'x',
         }
     }
@@ -226,7 +252,7 @@ impl Deed {
 impl Part {
     fn may_wait(&self) -> bool {
         let waits = match &self.what {
-            What::Ask(_) | What::Sleep(_) | What::Call(_) => true,
+            What::Ask(_) | What::Sleep(_) | What::Call(_) | What::Child(_) | What::Receive(_) => true,
             What::Step(step) | What::SagaStep(step, _) => step.may_wait(),
             _ => false,
         };
@@ -235,6 +261,11 @@ impl Part {
 }
 
 impl Step {
+    /// A step without options.
+    pub(crate) const fn of(deed: Deed) -> Self {
+        Self { deed, value: Value::Number(7), attempts: 1, backoff: 0, guard: None, form: Form::Plain }
+    }
+
     /// Whether a back-off or a refusal may let it wait.
     pub(crate) fn may_wait(&self) -> bool {
         let fails_first = self.deed.fails != Fails::Never || !self.deed.inner.is_empty();
@@ -255,10 +286,40 @@ impl Body {
         walk(&self.parts, 1, see);
     }
 
+    /// The parts of a child.
+    pub(crate) fn child(&self, id: u16) -> Option<&[Part]> {
+        let mut found = None;
+        self.walk(&mut |part, _| match &part.what {
+            What::Child(child) if part.id == id => found = Some(child.parts.as_slice()),
+            _ => {}
+        });
+        found
+    }
+
+    /// Whether only a worker can execute the body.
+    pub(crate) fn needs_worker(&self) -> bool {
+        let mut needs = false;
+        self.walk(&mut |part, _| needs |= matches!(part.what, What::Child(_) | What::Receive(_)));
+        needs
+    }
+
+    /// Calls `see` with each part and the number of the child whose body contains it, which is 0 for the run itself.
+    pub(crate) fn owned<'a>(&'a self, see: &mut impl FnMut(&'a Part, u16)) {
+        owned(&self.parts, 0, see);
+    }
+
     pub(crate) fn count(&self) -> usize {
         let mut count = 0;
         self.walk(&mut |_, _| count += 1);
         count
+    }
+}
+
+fn owned<'a>(parts: &'a [Part], owner: u16, see: &mut impl FnMut(&'a Part, u16)) {
+    for part in parts {
+        see(part, owner);
+        let owner = if matches!(part.what, What::Child(_)) { part.id } else { owner };
+        part.lists().into_iter().for_each(|list| owned(list, owner, see));
     }
 }
 

@@ -8,8 +8,8 @@ use awaitly::persistence::{
     MemoryStore, PostgresOptions, PostgresStore, RedisOptions, RedisStore, SqliteStore,
 };
 use awaitly::store::{
-    Answer, AnyStore, Cancelled, Due, DueQuery, Operate, Page, RunId, Store, StoreError, StoredRun,
-    WaitQuery, Waiting,
+    Answer, AnyStore, Cancelled, Due, DueQuery, Operate, Page, RunId, RunQuery, RunSummary, Store,
+    StoreError, StoredRun, WaitQuery, Waiting,
 };
 use awaitly_trials::servers::{self, url};
 use clap::ValueEnum;
@@ -65,6 +65,10 @@ impl Place {
 
     pub(crate) async fn cancel(&self, run: &RunId) -> Result<Cancelled, StoreError> {
         on!(self, store => store.cancel(run).await)
+    }
+
+    pub(crate) async fn list(&self, query: RunQuery) -> Result<Vec<RunSummary>, StoreError> {
+        on!(self, store => store.list(query).await.map(|page| page.items))
     }
 
     pub(crate) async fn load(&self, run: &RunId) -> Result<Option<StoredRun>, StoreError> {

@@ -20,6 +20,9 @@ pub(crate) enum Promise {
     Resources,
     Events,
     Answers,
+    Mail,
+    Children,
+    Instants,
     Harness,
 }
 
@@ -42,6 +45,9 @@ impl fmt::Display for Promise {
             Self::Resources => "a resource is released once",
             Self::Events => "each beginning has one end",
             Self::Answers => "an answer is taken once, and only if it was asked for",
+            Self::Mail => "a run receives each message once, in order, until it has ended",
+            Self::Children => "a cancelled run cancels its children, unless they are detached",
+            Self::Instants => "each instant of a schedule has one run",
             Self::Harness => "the stores work",
         })
     }

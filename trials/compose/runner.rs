@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
-use awaitly::clock::{days, mins, ms, secs};
+use awaitly::clock::{days, hours, mins, ms, secs};
 use awaitly::persistence::MemoryStore;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{JoinSet, LocalSet};
@@ -33,10 +33,11 @@ const HANGS_VIRTUALLY: Duration = days(30);
 const BESIDE: usize = 16;
 
 /// Paused time, which costs nothing.
-const VIRTUAL: Pace = Pace { unit: mins(1), lease: mins(3), is_virtual: true };
+const VIRTUAL: Pace =
+    Pace { unit: mins(1), lease: mins(3), period: mins(10), shift: hours(3), is_virtual: true };
 
 /// Real time, so the units are short.
-const REAL: Pace = Pace { unit: ms(4), lease: secs(30), is_virtual: false };
+const REAL: Pace = Pace { unit: ms(4), lease: secs(30), period: secs(1), shift: secs(30), is_virtual: false };
 
 pub(crate) fn run(store: StoreName, seeds: Range<u64>, features: Features) -> Result<Report> {
     if store == StoreName::Memory {

@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Write};
 
-use crate::case::{Accident, Case, Kind};
-use crate::part::{Ask, Deed, Each, Ending, Fails, Form, Part, Reply, Sentry, Step, Undo, What};
+use crate::case::{Accident, Case, Kind, Timetable};
+use crate::part::{Ask, Child, Deed, Each, Ending, Fails, Form, Mail, Part, Reply, Sentry, Step, Undo, What};
 
 /// The case, with its parts numbered from 1 if `numbers` is false, so that equal bodies read alike.
 pub(crate) fn text(case: &Case) -> String {
@@ -24,6 +24,10 @@ impl Writer {
         match case.body.ending {
             Ending::Nothing => {}
             ending => self.line(format_args!("return Ok({ending:?})"))?,
+        }
+        if let Some(Timetable { times, late }) = case.timetable {
+            let late = if late { ", and the workers come late" } else { "" };
+            self.line(format_args!("// a schedule starts it at {times} times{late}"))?;
         }
         for accident in &case.accidents {
             self.line(format_args!("// {}", Shown(accident)))?;
@@ -70,6 +74,19 @@ impl Writer {
                 "run",
                 &format!("){end}"),
             ),
+            What::Child(Child { parts, detached }) => {
+                let detached = if *detached { ".detached()" } else { "" };
+                self.block(&format!("run.child(\"k{id}\", "), parts, "run", &format!("{detached}{end}"))
+            }
+            What::Receive(Mail { count, within, comes, twice }) => {
+                let within = within.map(|units| format!(".within({units} units)")).unwrap_or_default();
+                let comes = match (comes, twice) {
+                    (false, _) => ", nobody sends",
+                    (true, true) => ", each sent twice",
+                    (true, false) => "",
+                };
+                self.line(format_args!("run.receive(\"m{id}\"){within}{end} // {count} times{comes}"))
+            }
             What::TooLate => self.line("run.too_late_to_cancel().await?;"),
             What::Saga(parts) => self.block("saga(run, ", parts, "saga", end),
             What::Nested(parts) => self.block(&format!("{on}.nested("), parts, "saga", end),
@@ -179,6 +196,7 @@ impl fmt::Display for Shown<'_> {
             Kind::Deadline(units) => write!(f, "the run has {units} units of time"),
             Kind::Rename(id) => write!(f, "part {id} is renamed"),
             Kind::Again => return f.write_str("Workflow::retry once it has failed"),
+            Kind::Mail(id) => write!(f, "all messages of m{id} are sent"),
             Kind::Early => f.write_str("answers come before the questions"),
             Kind::Double => return f.write_str("each answer comes twice, and after its time"),
         }?;

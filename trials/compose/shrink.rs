@@ -1,7 +1,7 @@
 //! Smaller cases that break the same promise.
 
 use crate::case::{Accident, Case, Kind};
-use crate::part::{Ask, Deed, Each, Ending, Fails, Form, Part, Reply, Sentry, Step, Undo, What};
+use crate::part::{Ask, Deed, Each, Ending, Fails, Form, Mail, Part, Reply, Sentry, Step, Undo, What};
 use crate::value::Value;
 
 /// The smallest case that `breaks` as this one does, after at most so many tries.
@@ -44,6 +44,10 @@ fn candidates(case: &Case) -> Vec<Case> {
         });
     }
     add(&mut |case| std::mem::replace(&mut case.body.ending, Ending::Nothing) != Ending::Nothing);
+    add(&mut |case| {
+        case.timetable.as_mut().is_some_and(|table| table.times > 1 && drop_one(&mut table.times))
+    });
+    add(&mut |case| case.timetable.as_mut().is_some_and(|table| std::mem::take(&mut table.late)));
     for id in &ids {
         for simplify in SIMPLER {
             add(&mut |case| {
@@ -187,19 +191,27 @@ const SIMPLER: &[fn(&mut Part) -> bool] = &[
         part.what = What::Step(step.clone());
         true
     },
-    |part| {
-        if !matches!(part.what, What::Parallel(_) | What::Race(_) | What::Each(_) | What::Call(_)) {
-            return false;
+    |part| match &mut part.what {
+        What::Child(child) => std::mem::take(&mut child.detached),
+        What::Receive(mail) => {
+            let simple = Mail { count: 1, within: None, comes: true, twice: false };
+            std::mem::replace(mail, simple) != simple
         }
-        part.what = What::Step(Step {
-            deed: Deed::default(),
-            value: Value::Number(7),
-            attempts: 1,
-            backoff: 0,
-            guard: None,
-            form: Form::Plain,
-        });
-        true
+        _ => false,
+    },
+    |part| match &mut part.what {
+        What::Receive(mail) => std::mem::take(&mut mail.twice),
+        _ => false,
+    },
+    |part| {
+        let is_large = matches!(
+            part.what,
+            What::Parallel(_) | What::Race(_) | What::Each(_) | What::Call(_) | What::Child(_)
+        );
+        if is_large {
+            part.what = What::Step(Step::of(Deed::default()));
+        }
+        is_large
     },
 ];
 

@@ -27,7 +27,8 @@ impl Maker {
         let most = 8 + 6 * u16::try_from(body.count()).unwrap_or(8);
         let (execution, boundary) = (self.dice.u16(..4).min(self.dice.u16(..4)), self.dice.u16(1..=most));
         let at = |boundary, kind| Some(Accident { execution, boundary, kind });
-        match self.dice.u8(..16) {
+        let by_worker = body.needs_worker();
+        match self.dice.u8(..if by_worker { 18 } else { 16 }) {
             0..=2 if self.has(Feature::Deaths) => at(boundary, Kind::Death),
             3 | 4 if self.has(Feature::Stores) => at(boundary, Kind::StoreFails),
             5 if self.has(Feature::Cancels) => at(boundary, Kind::Cancel),
@@ -35,7 +36,7 @@ impl Maker {
             7 if self.has(Feature::Tokens) => at(boundary, Kind::Token),
             8 if self.has(Feature::Rivals) => at(boundary, Kind::Rival),
             9 if self.has(Feature::Rivals) => at(boundary, Kind::Freeze),
-            10 if self.has(Feature::Undoing) => at(0, Kind::Undo),
+            10 if self.has(Feature::Undoing) && !by_worker => at(0, Kind::Undo),
             11 if self.has(Feature::Deadlines) => at(0, Kind::Deadline(self.dice.u8(1..=4))),
             12 | 13 if self.has(Feature::Renames) => {
                 let mut names = Vec::new();
@@ -47,6 +48,16 @@ impl Maker {
             15 if self.has(Feature::Answers) => {
                 at(0, if self.dice.bool() { Kind::Early } else { Kind::Double })
             }
+            16 | 17 => {
+                let mut receives = Vec::new();
+                body.walk(&mut |part, _| {
+                    if matches!(part.what, What::Receive(_)) {
+                        receives.push(part.id);
+                    }
+                });
+                let id = self.dice.choice(receives)?;
+                at(if self.one_in(4) { 0 } else { boundary }, Kind::Mail(id))
+            }
             _ => None,
         }
     }
@@ -57,7 +68,8 @@ fn renameable(parts: &[Part], names: &mut Vec<u16>) {
     for part in parts {
         match &part.what {
             What::Saga(inner) | What::Nested(inner) | What::Resource(inner) => renameable(inner, names),
-            What::TooLate => {}
+            // The mailbox has the name of its step.
+            What::TooLate | What::Receive(_) => {}
             _ => names.push(part.id),
         }
     }

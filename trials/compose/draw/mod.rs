@@ -4,20 +4,26 @@ mod accidents;
 
 use fastrand::Rng;
 
-use crate::case::Case;
+use crate::case::{Case, Timetable};
 use crate::feature::{Feature, Features};
 use crate::oracle;
-use crate::part::{Ask, Body, Deed, Each, Ending, Fails, Form, Part, Reply, Sentry, Step, Undo, What};
+use crate::part::{
+    Ask, Body, Child, Deed, Each, Ending, Fails, Form, Mail, Part, Reply, Sentry, Step, Undo, What,
+};
 use crate::value::Value;
 
 /// Draws the case of a seed.
 pub(crate) fn case(seed: u64, features: Features) -> Case {
     let mut maker = Maker { dice: Rng::with_seed(seed), features, ids: 0 };
-    let parts = maker.parts(4, Place { depth: 0, ..Place::default() });
+    if maker.draws(Feature::Schedules, 32) {
+        return maker.scheduled(seed);
+    }
+    let by_worker = maker.one_in(4);
+    let parts = maker.parts(4, Place { by_worker, ..Place::default() });
     let ending = maker.ending();
     let body = Body { parts, ending };
     let accidents = maker.accidents(&body);
-    Case { body, accidents, seed }
+    Case { body, accidents, timetable: None, seed }
 }
 
 struct Maker {
@@ -34,11 +40,37 @@ struct Place {
     in_saga: bool,
     /// The part is built by the operation of a step, outside of a saga.
     in_operation: bool,
-    /// The operation that builds the part may be attempted again, so no part in it may wait.
+    /// The operation that builds the part may be attempted again, so no part in it may wait for an answer or a time.
     again: bool,
+    /// A worker executes the run.
+    by_worker: bool,
 }
 
+/// The features that a run of a schedule does not have: nobody answers it, and it is one of several.
+const UNSCHEDULED: &[Feature] = &[
+    Feature::Questions,
+    Feature::Calls,
+    Feature::TooLate,
+    Feature::Cancels,
+    Feature::Tokens,
+    Feature::Undoing,
+    Feature::Deadlines,
+    Feature::Renames,
+    Feature::Again,
+    Feature::Answers,
+];
+
 impl Maker {
+    /// Draws a case whose runs a schedule starts.
+    fn scheduled(mut self, seed: u64) -> Case {
+        self.features = self.features.minus(UNSCHEDULED);
+        let parts = self.parts(2, Place { depth: 1, ..Place::default() });
+        let body = Body { parts, ending: self.ending() };
+        let accidents = self.accidents(&body);
+        let timetable = Some(Timetable { times: self.dice.u8(1..=3), late: self.one_in(3) });
+        Case { body, accidents, timetable, seed }
+    }
+
     fn has(&self, feature: Feature) -> bool {
         self.features.has(feature)
     }
@@ -67,6 +99,11 @@ impl Maker {
     fn what(&mut self, place: Place) -> What {
         let inner = Place { depth: place.depth + 1, ..place };
         let deep = place.depth >= 3;
+        if place.by_worker && self.one_in(4) {
+            if let Some(what) = self.of_engine(place) {
+                return what;
+            }
+        }
         match self.dice.u8(..24) {
             0 | 1 if self.has(Feature::Questions) && !place.again => What::Ask(self.ask(true)),
             2 if self.has(Feature::Sleeps) && !place.again => What::Sleep(self.dice.u8(1..=6)),
@@ -78,13 +115,13 @@ impl Maker {
                 let in_operation = place.in_operation || place.in_saga;
                 What::Resource(self.parts(2, Place { in_saga: false, in_operation, ..inner }))
             }
-            5 if self.has(Feature::Calls) && !deep && !place.again => {
-                What::Call(self.parts(2, Place { in_saga: false, in_operation: true, ..inner }))
-            }
+            5 if self.has(Feature::Calls) && !deep && !place.again => What::Call(
+                self.parts(2, Place { in_saga: false, in_operation: true, by_worker: false, ..inner }),
+            ),
             6..=8 if self.has(Feature::Parallel) && !deep => {
                 if place.in_saga && self.dice.bool() {
                     let deeds = vec![self.deed(place), self.deed(place)];
-                    What::SagaParallel(deeds, self.undo())
+                    What::SagaParallel(deeds, self.undo(place, false))
                 } else {
                     let branches = (0..self.dice.u8(2..=3)).map(|_| self.deed(place));
                     What::Parallel(branches.collect())
@@ -93,7 +130,7 @@ impl Maker {
             9..=10 if self.has(Feature::Each) && !deep => {
                 let undone = place.in_saga && self.dice.bool();
                 let each = self.each(place);
-                if undone { What::SagaEach(each, self.undo()) } else { What::Each(each) }
+                if undone { What::SagaEach(each, self.undo(place, false)) } else { What::Each(each) }
             }
             11..=14 if self.has(Feature::Sagas) && !deep && !place.in_operation => {
                 let inner = Place { in_saga: true, ..inner };
@@ -104,8 +141,32 @@ impl Maker {
             _ => {
                 let undone = place.in_saga && !self.one_in(4);
                 let step = self.step(place, undone);
-                if undone { What::SagaStep(step, self.undo()) } else { What::Step(step) }
+                if undone { What::SagaStep(step, self.undo(place, true)) } else { What::Step(step) }
             }
+        }
+    }
+
+    /// Draws a part that only a worker executes.
+    fn of_engine(&mut self, place: Place) -> Option<What> {
+        if self.dice.bool() {
+            return (self.has(Feature::Mail) && !place.again).then(|| What::Receive(self.mail()));
+        }
+        if !self.has(Feature::Children) || place.depth >= 3 {
+            return None;
+        }
+        // A child that is started again has no saga, because each attempt is a run of its own.
+        let inner = Place { depth: place.depth + 1, in_saga: false, in_operation: place.again, ..place };
+        Some(What::Child(Child { parts: self.parts(2, inner), detached: self.one_in(5) }))
+    }
+
+    fn mail(&mut self) -> Mail {
+        let (count, twice) = (self.dice.u8(1..=3), self.one_in(3));
+        match self.dice.u8(..8) {
+            0 if self.has(Feature::Refusals) => {
+                Mail { count: 1, within: Some(self.dice.u16(1..=4)), comes: false, twice }
+            }
+            1 => Mail { count, within: Some(20_000), comes: true, twice },
+            _ => Mail { count, within: None, comes: true, twice },
         }
     }
 
@@ -164,7 +225,8 @@ impl Maker {
         Each { items, concurrency: self.dice.u8(1..=3), key_by: self.one_in(4), settle }
     }
 
-    fn undo(&mut self) -> Undo {
+    /// `may_start`: the compensation may start a child, because it undoes one effect only.
+    fn undo(&mut self, place: Place, may_start: bool) -> Undo {
         let mut undo = Undo { fails: Fails::Never, attempts: 1, inner: Vec::new() };
         if !self.has(Feature::Undos) {
             return undo;
@@ -176,6 +238,13 @@ impl Maker {
                 self.ids += 1;
                 let what = What::Ask(self.ask(false));
                 undo.inner = vec![Part { id: self.ids, handled: false, what }];
+            }
+            3 if may_start && place.by_worker && self.has(Feature::Children) => {
+                self.ids += 2;
+                let step = Step::of(Deed::default());
+                let step = Part { id: self.ids, handled: false, what: What::Step(step) };
+                let what = What::Child(Child { parts: vec![step], detached: self.one_in(5) });
+                undo.inner = vec![Part { id: self.ids - 1, handled: false, what }];
             }
             _ => {}
         }

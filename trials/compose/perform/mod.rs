@@ -1,5 +1,6 @@
 //! Performs a body with the public API of the library.
 
+mod engine;
 mod guard;
 mod process;
 mod saga;
@@ -10,6 +11,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use awaitly::{DurableRun, RunError, resource};
+pub(crate) use engine::{child, message};
 use process::Watched;
 pub(crate) use process::{Process, Services};
 
@@ -32,7 +34,7 @@ pub(crate) async fn body(process: &Process, run: &DurableRun, body: &Body) -> En
     if !process.life.is_replaced() {
         let mut books = process.world.books();
         books.bodies += 1;
-        books.sagas.clear();
+        books.forget_sagas(0);
     }
     let digest = parts(process, run, &body.parts).await?;
     Ok(Fruit::new(digest, body.ending))
@@ -74,6 +76,7 @@ async fn one(process: &Process, run: &DurableRun, part: &Part) -> Result<u64, Fa
         }
         What::Resource(inner) => hold(process, run, part, inner).await,
         What::Call(inner) => call(process, run, part, inner).await,
+        What::Child(_) | What::Receive(_) => engine::perform(process, run, part).await,
         What::TooLate => {
             run.too_late_to_cancel().await?;
             if !process.life.is_replaced() {

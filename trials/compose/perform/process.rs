@@ -8,13 +8,14 @@ use awaitly::retry::Jitter;
 use awaitly::{DurableRun, Error, Retry, Workflow};
 
 use super::{name_of, parts};
-use crate::fault::Fault;
+use crate::fault::{Fault, Served};
 use crate::life::{Life, once};
 use crate::part::{Deed, Fails, Id, Part};
 use crate::value::mix;
 use crate::world::World;
 
 /// The part of a case in one process.
+#[derive(Clone)]
 pub(crate) struct Process {
     pub(crate) world: Arc<World>,
     pub(crate) life: Life,
@@ -25,6 +26,8 @@ pub(crate) struct Process {
     pub(crate) renamed: Option<u16>,
     /// The workflow of the runs that others call.
     pub(crate) inner: Workflow,
+    /// The workflow of the children.
+    pub(crate) children: Served,
 }
 
 /// The guards of the parts, which outlive a process.

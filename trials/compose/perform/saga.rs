@@ -173,9 +173,12 @@ impl Process {
     async fn undo(&self, run: &DurableRun, id: Id, undo: &Undo, is_right: bool) -> Result<(), Fault> {
         for part in &undo.inner {
             // Nothing else stands in a compensation, whose future has to be `Send`.
-            if let What::Ask(ask) = part.what {
-                question(self, run, part, ask).await?;
-            }
+            match part.what {
+                What::Ask(ask) => question(self, run, part, ask).await?,
+                What::Child(_) => super::engine::perform(self, run, part).await?,
+                // It stood in a larger part, before the case shrank.
+                _ => 0,
+            };
         }
         self.life.pass().await;
         if !self.life.is_replaced() {

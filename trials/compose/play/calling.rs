@@ -7,7 +7,7 @@ use awaitly::journal::Migration;
 
 use super::Play;
 use crate::case::Kind;
-use crate::fault::Ended;
+use crate::fault::{Ended, Served};
 use crate::feature::Feature;
 use crate::gate::Gate;
 use crate::life::Life;
@@ -22,6 +22,9 @@ pub(super) enum By {
     Cancel,
 }
 
+/// A run without a worker has no children.
+const NO_CHILDREN: Served = Served::new("none");
+
 impl Play<'_> {
     /// Calls the workflow.
     pub(super) fn perform<'p>(
@@ -33,7 +36,8 @@ impl Play<'_> {
     ) -> impl Future<Output = Ended> + use<'p> {
         let base = |name: String| {
             let pace = self.pace;
-            let workflow = Workflow::new(name).store(Gate::new(life.clone())).lease(pace.lease);
+            let gate = Gate::new(life.clone(), life.place().any());
+            let workflow = Workflow::new(name).store(gate).lease(pace.lease);
             let workflow = workflow.park_after(self.park_after()).seed(self.case.seed);
             if self.features.has(Feature::Events) { workflow.observe(told.clone()) } else { workflow }
         };
@@ -44,6 +48,7 @@ impl Play<'_> {
             unit: self.pace.unit,
             renamed: self.renamed(),
             inner: base(format!("in {}", self.run)),
+            children: NO_CHILDREN,
         };
         let workflow = self.for_this_execution(base(self.workflow_name())).cancel_on(life.token());
         let body = &self.case.body;
@@ -59,7 +64,7 @@ impl Play<'_> {
     }
 
     /// The deadline and the version of this execution.
-    fn for_this_execution(&self, mut workflow: Workflow) -> Workflow {
+    pub(super) fn for_this_execution(&self, mut workflow: Workflow) -> Workflow {
         for accident in self.case.accidents.iter().filter(|accident| accident.execution == self.execution) {
             if let Kind::Deadline(units) = accident.kind {
                 workflow = workflow.deadline(self.pace.unit * u32::from(units));

@@ -18,6 +18,10 @@ impl Play<'_> {
             let text = "the run is cancelled, though it declared that it is too late".to_owned();
             return Err(Broken { promise: Promise::TooLate, text });
         }
+        if let Some(engine) = &self.engine {
+            self.children_ended(engine, status).await?;
+            engine.post.refuses(self.place).await?;
+        }
         let ended = self.same_result(status).await?;
         if !self.is_disturbed {
             self.as_predicted(&ended, status)?;
@@ -52,7 +56,7 @@ impl Play<'_> {
         Ok(first)
     }
 
-    fn as_predicted(&self, ended: &Ended, status: Status) -> Result<(), Broken> {
+    pub(super) fn as_predicted(&self, ended: &Ended, status: Status) -> Result<(), Broken> {
         let broken = |text| Err(Broken { promise: Promise::Predicted, text });
         let (comes, oracle) = oracle::foretell(&self.case.body);
         let agrees = match (&comes, ended) {

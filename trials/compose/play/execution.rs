@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use awaitly::journal::Status;
-use awaitly::store::Cancelled;
+use awaitly::store::{Cancelled, Lease};
 use tokio::time::Instant;
 
 use super::calling::By;
@@ -32,6 +32,9 @@ enum Sight {
 impl Play<'_> {
     /// Executes the run once.
     pub(super) async fn execute(&mut self) -> Result<(), Broken> {
+        if self.engine.is_some() {
+            return self.work().await;
+        }
         let undoes = self.has_accident(|kind| kind == Kind::Undo);
         self.execute_by(if undoes { By::Cancel } else { By::Run }).await
     }
@@ -39,20 +42,20 @@ impl Play<'_> {
     pub(super) async fn retry(&mut self) -> Result<(), Broken> {
         (self.was_retried, self.is_disturbed) = (true, true);
         self.world.books().forgive();
+        if self.engine.is_some() {
+            return self.work_again().await;
+        }
         self.execute_by(By::Retry).await
     }
 
     /// Executes the run again after its end, which calls nothing.
     pub(super) async fn look(&self) -> Ended {
-        let life = Life::new(Vec::new(), self.run.clone(), self.place.clone());
+        let life = self.quiet_life();
         self.perform(&life, services(self.case), &Told::default(), By::Run).await
     }
 
     async fn execute_by(&mut self, by: By) -> Result<(), Broken> {
-        let here = self.case.accidents.iter().filter(|accident| accident.execution == self.execution);
-        let accidents = here.filter(|accident| accident.boundary > 0);
-        let accidents = accidents.map(|accident| (accident.boundary, accident.kind)).collect();
-        let life = Life::new(accidents, self.run.clone(), self.place.clone());
+        let life = self.life();
         let told = Told::default();
         self.world.books().begin();
         self.last = None;
@@ -68,7 +71,10 @@ impl Play<'_> {
                 match look_at(&mut performing, &life).await {
                     Sight::Ended(ended) => break (false, Some(ended)),
                     Sight::Died => break (true, None),
-                    Sight::Rival(kind) => self.rival(kind, &life).await,
+                    Sight::Rival(kind) => {
+                        self.rival(kind, &life).await;
+                        life.thaw();
+                    }
                 }
             }
         };
@@ -76,15 +82,8 @@ impl Play<'_> {
         let has_deadline = self.has_accident(|kind| matches!(kind, Kind::Deadline(_)));
         let has_rival = self.has_accident(|kind| matches!(kind, Kind::Rival | Kind::Freeze));
         self.execution += 1;
-        let (store_failed, leases) = {
-            let mut notes = life.notes();
-            let cancelled = matches!(notes.cancelled, Some(Cancelled::Requested));
-            self.is_disturbed |= cancelled || notes.token_cancelled || has_deadline || by != By::Run;
-            self.was_requested |= cancelled;
-            // From the next execution on.
-            self.world.books().goes_no_further |= cancelled;
-            (notes.store_failed, std::mem::take(&mut notes.leases))
-        };
+        self.is_disturbed |= has_deadline || by != By::Run;
+        let (store_failed, leases) = self.noted(&life);
         if died {
             leases
                 .iter()
@@ -111,8 +110,33 @@ impl Play<'_> {
         }
     }
 
+    /// The next execution, with its accidents.
+    pub(super) fn life(&self) -> Life {
+        let here = self.case.accidents.iter().filter(|accident| accident.execution == self.execution);
+        let accidents = here.filter(|accident| accident.boundary > 0);
+        let accidents = accidents.map(|accident| (accident.boundary, accident.kind)).collect();
+        let post = self.engine.as_ref().map(|engine| Arc::clone(&engine.post));
+        Life::new(accidents, self.run.clone(), self.place.clone(), post)
+    }
+
+    /// An execution without accidents.
+    pub(super) fn quiet_life(&self) -> Life {
+        Life::new(Vec::new(), self.run.clone(), self.place.clone(), None)
+    }
+
+    /// Takes note of the accidents of an execution. Returns whether the store failed, and the leases that were taken.
+    pub(super) fn noted(&mut self, life: &Life) -> (bool, Vec<Lease>) {
+        let mut notes = life.notes();
+        let cancelled = matches!(notes.cancelled, Some(Cancelled::Requested | Cancelled::WithoutUndo));
+        self.is_disturbed |= cancelled || notes.token_cancelled;
+        self.was_requested |= cancelled;
+        // From the next execution on.
+        self.world.books().goes_no_further |= cancelled;
+        (notes.store_failed, std::mem::take(&mut notes.leases))
+    }
+
     /// How often an execution may wait, whatever the reason.
-    fn waits(&self) -> u32 {
+    pub(super) fn waits(&self) -> u32 {
         let mut waits = 0;
         self.case.body.walk(&mut |part, around| waits += around * part.waits());
         waits
@@ -131,7 +155,7 @@ impl Play<'_> {
                 .iter()
                 .for_each(|lease| on!(self.place, store => awaitly::store::Store::release(store, lease)));
         }
-        let other = Life::new(Vec::new(), self.run.clone(), self.place.clone());
+        let other = self.quiet_life();
         let _ = self.perform(&other, services(self.case), &Told::default(), By::Run).await;
         if kind == Kind::Freeze {
             self.world.books().end(false);
@@ -165,18 +189,29 @@ impl Play<'_> {
         Ok(())
     }
 
-    async fn has_asked(&self) -> Result<(), Broken> {
-        if self.questions.is_empty() {
+    pub(super) async fn has_asked(&self) -> Result<(), Broken> {
+        if self.questions.is_empty() && self.engine.is_none() {
             return Ok(());
         }
-        let mut asked = self.answered.clone();
-        asked.extend(self.open_questions().await?.into_iter().map(|(id, _)| id));
-        let expected = oracle::asked(&self.case.body, &self.answered);
+        let mut answered = self.answered.clone();
+        let mut open = self.open_questions().await?;
+        if let Some(engine) = &self.engine {
+            answered.extend(engine.post.complete());
+            open.extend(self.open_mail(engine).await?);
+        }
+        let expected = oracle::asked(&self.case.body, &answered);
+        let mut asked = answered;
+        asked.extend(open.into_iter().map(|(id, _)| id));
         let mut missing = expected.difference(&asked);
         // One that nobody answers may have expired.
-        match missing.find(|id| self.questions.get(id).is_some_and(|ask| ask.reply != Reply::Never)) {
+        let comes = |id: &u16| match (self.questions.get(id), &self.engine) {
+            (Some(ask), _) => ask.reply != Reply::Never,
+            (None, Some(engine)) => engine.post.comes(*id),
+            (None, None) => false,
+        };
+        match missing.find(|id| comes(id)) {
             Some(id) => {
-                let text = format!("the run waits, and question {id} was not asked");
+                let text = format!("the run waits, and question or mail {id} was not asked for");
                 Err(Broken { promise: Promise::Asked, text })
             }
             None => Ok(()),

@@ -2,8 +2,13 @@
 
 mod calling;
 mod ending;
+mod engine;
 mod execution;
+mod family;
+mod here;
 mod outside;
+mod timetable;
+mod working;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -21,12 +26,18 @@ use crate::perform::Services;
 use crate::place::Place;
 use crate::promise::{Broken, Promise};
 use crate::world::World;
+use engine::Engine;
+use timetable::Worlds;
 
 /// How time passes on a store.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
     pub(crate) unit: Duration,
     pub(crate) lease: Duration,
+    /// The time between two runs of a schedule.
+    pub(crate) period: Duration,
+    /// The time that a worker gets to do all that is due.
+    pub(crate) shift: Duration,
     /// Whether time is paused, and leaps.
     pub(crate) is_virtual: bool,
 }
@@ -45,6 +56,7 @@ pub(crate) async fn play(
             questions.insert(part.id, *ask);
         }
     });
+    let engine = case.needs_worker().then(|| Engine::new(&case.body, name));
     let mut play = Play {
         case,
         place,
@@ -54,6 +66,11 @@ pub(crate) async fn play(
         world: Arc::new(World::new(&case.body, features)),
         services: services(case),
         questions,
+        timetable: engine
+            .as_ref()
+            .and_then(|engine| case.timetable.map(|_| Worlds::new(&engine.body, features))),
+        engine,
+        name: name.to_owned(),
         execution: 0,
         met: BTreeSet::new(),
         answered: BTreeSet::new(),
@@ -63,7 +80,10 @@ pub(crate) async fn play(
         was_requested: false,
         last: None,
     };
-    play.finish().await
+    match case.timetable {
+        Some(timetable) => play.follow(timetable).await,
+        None => play.finish().await,
+    }
 }
 
 #[derive(Clone)]
@@ -76,6 +96,12 @@ struct Play<'c> {
     world: Arc<World>,
     services: Arc<Services>,
     questions: BTreeMap<u16, Ask>,
+    /// Set if a worker executes the run.
+    engine: Option<Engine>,
+    /// Set if a schedule starts the runs.
+    timetable: Option<Worlds>,
+    /// The name of the run, or of the schedule.
+    name: String,
     /// The number of the next execution.
     execution: u16,
     /// The accidents between executions that have happened.
@@ -119,7 +145,7 @@ impl Play<'_> {
                 }
                 State::NotThere | State::Due => self.execute().await?,
                 State::Waits => {
-                    if self.answer().await? {
+                    if self.answer().await? || self.send().await? {
                         continue;
                     }
                     if std::mem::take(&mut self.is_nudged) {
@@ -146,7 +172,9 @@ impl Play<'_> {
     fn limit(&self) -> usize {
         let mut attempts = 0;
         self.case.body.walk(&mut |part, around| attempts += (around * part.attempts()) as usize);
-        40 + 6 * attempts + 10 * self.case.accidents.len()
+        let turns = 40 + 6 * attempts + 10 * self.case.accidents.len();
+        // A part may receive several messages, and a child ends after its parent.
+        if self.engine.is_some() { 2 * turns } else { turns }
     }
 
     async fn state(&self) -> Result<State, Broken> {
@@ -154,6 +182,9 @@ impl Play<'_> {
             return Ok(State::NotThere);
         };
         let status = stored.header.status;
+        if let Some(engine) = &self.engine {
+            return self.state_of_all(engine, status).await;
+        }
         if status.has_ended() {
             return Ok(State::Ended(status));
         }
@@ -176,7 +207,7 @@ impl Play<'_> {
     }
 
     fn workflow_name(&self) -> String {
-        format!("of {}", self.run)
+        format!("of {}", self.name)
     }
 
     fn world_is_whole(&self) -> Result<(), Broken> {

@@ -7,10 +7,11 @@ use super::{Play, harness, stuck};
 use crate::case::Kind;
 use crate::fault::run_id;
 use crate::part::Reply;
+use crate::post::number_of;
 use crate::promise::{Broken, Promise};
 
 /// The run and the key of an open question.
-type Open = (RunId, String);
+pub(super) type Open = (RunId, String);
 
 impl Play<'_> {
     /// Lets the next accident between two executions happen, if there is one.
@@ -24,7 +25,7 @@ impl Play<'_> {
         match accident.kind {
             Kind::Cancel => {
                 let cancelled = self.place.cancel(&self.run).await.map_err(harness)?;
-                if matches!(cancelled, Cancelled::Requested) {
+                if matches!(cancelled, Cancelled::Requested | Cancelled::WithoutUndo) {
                     let mut books = self.world.books();
                     if books.too_late && !self.was_requested {
                         return Err(broken("a cancellation is taken, though it is too late".to_owned()));
@@ -36,6 +37,7 @@ impl Play<'_> {
                 Ok(true)
             }
             Kind::Early => self.answer_early().await.map(|()| true),
+            Kind::Mail(id) => self.send_early(id).await.map(|()| true),
             _ => Ok(false),
         }
     }
@@ -44,11 +46,19 @@ impl Play<'_> {
     pub(super) async fn open_questions(&self) -> Result<Vec<(u16, Open)>, Broken> {
         let mut runs = vec![self.run.clone()];
         runs.extend(self.world.books().inner_runs.iter().map(|name| run_id(name)));
+        if let Some(engine) = &self.engine {
+            runs.extend(self.waiting_children(engine).await?);
+        }
+        self.open_in(runs, 'q').await
+    }
+
+    /// The entries of these runs whose part begins with `letter`.
+    pub(super) async fn open_in(&self, runs: Vec<RunId>, letter: char) -> Result<Vec<(u16, Open)>, Broken> {
         let mut open = Vec::new();
         for run in runs {
             let page = self.place.waiting(WaitQuery::new().run(run.clone())).await.map_err(harness)?;
             for waiting in page.items {
-                if let Some(id) = part_of(&waiting.entry.key) {
+                if let Some(id) = number_of(&waiting.entry.key, letter) {
                     open.push((id, (run.clone(), waiting.entry.key.to_string())));
                 }
             }
@@ -70,7 +80,9 @@ impl Play<'_> {
             if self.is_doubled() && self.place.answer(answer).await.map_err(harness)? == Ok(()) {
                 return Err(broken(format!("question {id} is answered twice")));
             }
-            (any, self.is_nudged) = (true, self.is_nudged || run != self.run);
+            // A worker finds out itself.
+            let is_inner = run != self.run && self.engine.is_none();
+            (any, self.is_nudged) = (true, self.is_nudged || is_inner);
             if self.case.seed.is_multiple_of(2) {
                 break;
             }
@@ -80,8 +92,7 @@ impl Play<'_> {
 
     /// Lets time pass until the run is to be resumed.
     pub(super) async fn pass_time(&self) -> Result<(), Broken> {
-        let stored = self.place.load(&self.run).await.map_err(harness)?;
-        let Some(wake) = stored.and_then(|stored| stored.header.wake) else {
+        let Some(wake) = self.next_wake().await? else {
             return Err(stuck("the run waits, and nobody is asked"));
         };
         let now = self.place.now().await.map_err(harness)?;
@@ -139,23 +150,4 @@ fn value(number: u64) -> Outcome {
 
 fn broken(text: String) -> Broken {
     Broken { promise: Promise::Answers, text }
-}
-
-/// The part that asks under this key: `undo s3/q9` is that of question 9.
-fn part_of(key: &str) -> Option<u16> {
-    let name = key.rsplit('/').next()?.strip_prefix('q')?;
-    let digits = name.find(|letter: char| !letter.is_ascii_digit()).map_or(name, |end| name.split_at(end).0);
-    digits.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_question_is_known_by_the_last_name_in_its_key() {
-        for (key, id) in [("q3", Some(3)), ("undo s1/q12", Some(12)), ("p1.a/q4v2", Some(4)), ("s3", None)] {
-            assert_eq!(part_of(key), id, "{key}");
-        }
-    }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Books {
     times: Vec<u32>,
     /// How many attempts a part has.
     attempts: Vec<u32>,
+    /// The child whose body contains a part.
+    owners: BTreeMap<u16, u16>,
     pub(crate) effects: BTreeMap<Id, Effect>,
     pub(crate) undos: BTreeMap<Id, Effect>,
     /// The states of the sagas after the last execution of the body.
@@ -69,6 +71,11 @@ impl World {
                 *place = part.attempts();
             }
         });
+        if body.needs_worker() {
+            body.owned(&mut |part, owner| {
+                books.owners.insert(part.id, owner);
+            });
+        }
         Self(Mutex::new(books))
     }
 
@@ -85,7 +92,7 @@ impl World {
         let done = effect.act(fails, mended);
         let broken = effect.is_repeated(times, counts_on.then_some(attempts), "the effect");
         books.break_if(broken, id);
-        if books.goes_no_further {
+        if books.goes_no_further && books.owner(id.0) == 0 {
             books.breaks(Promise::NoFurther, format!("the operation of {id:?} is called"));
         }
         if done { Ok(()) } else { Err(Fault::Own(id.0, id.1)) }
@@ -199,6 +206,17 @@ impl Books {
             let stands = effect.stands;
             *effect = Effect { stands, done: effect.done, ..Effect::default() };
         }
+    }
+
+    /// The body of a child begins, or that of the run.
+    pub(crate) fn forget_sagas(&mut self, owner: u16) {
+        let owners = &self.owners;
+        self.sagas.retain(|id, _| owners.get(id).copied().unwrap_or(0) != owner);
+    }
+
+    /// The child whose body contains a part, or 0.
+    fn owner(&self, id: u16) -> u16 {
+        self.owners.get(&id).copied().unwrap_or(0)
     }
 
     pub(crate) fn breaks(&mut self, promise: Promise, text: String) {
