@@ -2,8 +2,10 @@
 //!
 //! A seed determines a case. A case is a body, which may combine all features of a workflow, and the accidents of its
 //! run: the process dies, an answer of the store is lost, the run is cancelled, a step is renamed, or another worker
-//! takes the run. The program executes the run through the public API, as a worker does, until the run has ended, and
-//! counts the effects. If a case breaks a promise, the program shrinks the case and prints it.
+//! takes the run. The program executes the run through the public API until the run has ended, and counts the effects. It
+//! calls the workflow itself, unless the body has children or receives messages, or a schedule starts it: then a worker
+//! executes the run, and dies or is frozen as the program is otherwise. If a case breaks a promise, the program shrinks the
+//! case and prints it.
 #![allow(clippy::print_stdout)]
 
 mod case;

@@ -152,7 +152,6 @@ pub(crate) fn number_of(key: &str, letter: char) -> Option<u16> {
     digits.parse().ok()
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is the argument of map_err")]
 fn broken(error: impl std::fmt::Display) -> Broken {
     Broken { promise: Promise::Harness, text: error.to_string() }
 }

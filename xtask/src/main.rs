@@ -77,7 +77,8 @@ enum Xtask {
 
     /// Run random workflows with injected faults, and compare them with a model of the library's promises.
     ///
-    /// Builds and runs the program in `trials/compose`, in release mode. If a workflow breaks a promise, the program
+    /// Builds and runs the program in `trials/compose`, in release mode. A quarter of the workflows may have children and
+    /// mail, and some are started by a schedule; `--without children,mail,schedules` leaves these out. If a workflow breaks a promise, the program
     /// shrinks it and prints it with the seed that repeats it.
     Compose(trials::Options),
 

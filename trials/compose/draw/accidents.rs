@@ -16,6 +16,10 @@ impl Maker {
         let mut accidents: Vec<_> = (0..count).filter_map(|_| self.accident(body)).collect();
         // One of each of these is enough.
         let mut renamed = false;
+        if body.needs_worker() && accidents.iter().any(|accident| matches!(accident.kind, Kind::Rename(_))) {
+            // The id of a child contains the key of its step. After a rename, a retry starts another child.
+            accidents.retain(|accident| accident.kind != Kind::Again);
+        }
         accidents.retain(|accident| match accident.kind {
             Kind::Rename(_) => !std::mem::replace(&mut renamed, true),
             _ => true,

@@ -99,10 +99,11 @@ impl Maker {
     fn what(&mut self, place: Place) -> What {
         let inner = Place { depth: place.depth + 1, ..place };
         let deep = place.depth >= 3;
-        if place.by_worker && self.one_in(4) {
-            if let Some(what) = self.of_engine(place) {
-                return what;
-            }
+        if place.by_worker
+            && self.one_in(4)
+            && let Some(what) = self.of_engine(place)
+        {
+            return what;
         }
         match self.dice.u8(..24) {
             0 | 1 if self.has(Feature::Questions) && !place.again => What::Ask(self.ask(true)),

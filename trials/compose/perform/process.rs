@@ -58,10 +58,18 @@ impl Process {
     pub(super) async fn act(&self, id: Id, fails: Fails) -> Result<(), Fault> {
         self.life.pass().await;
         if !self.life.is_replaced() {
+            self.note_failure();
             self.world.act(id, fails)?;
         }
         self.life.pass().await;
         Ok(())
+    }
+
+    /// Tells the world whether the store has failed in this execution.
+    pub(super) fn note_failure(&self) {
+        if self.life.notes().store_failed {
+            self.world.books().interrupt();
+        }
     }
 
     pub(super) fn saw(&self, id: Id, outcome: &Result<u64, Fault>) {

@@ -182,6 +182,7 @@ impl Process {
         }
         self.life.pass().await;
         if !self.life.is_replaced() {
+            self.note_failure();
             self.world.undo(id, undo.fails, undo.attempts)?;
             if !is_right {
                 let text = format!("the compensation of {id:?} is given another value");

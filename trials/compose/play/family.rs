@@ -28,7 +28,8 @@ impl Play<'_> {
         if self.pace.is_virtual {
             self.nothing_is_stuck().await?;
         }
-        if status == Status::Waiting && !self.is_disturbed {
+        // On a store that others use, a worker of another case may be about to wake the run.
+        if self.pace.is_virtual && status == Status::Waiting && !self.is_disturbed {
             self.has_asked().await?;
         }
         Ok(())
@@ -115,7 +116,7 @@ impl Play<'_> {
     pub(super) async fn children_ended(&self, engine: &Engine, status: Status) -> Result<(), Broken> {
         for child in children(self.place, engine.children).await.map_err(harness)? {
             let Some(id) = child_of(&child.run) else { continue };
-            let may_be_cancelled = status == Status::Cancelled || self.was_retried;
+            let may_be_cancelled = self.is_disturbed || self.was_retried;
             if child.status == Status::Cancelled && (engine.spared.contains(&id) || !may_be_cancelled) {
                 let text = format!("the run is {status}, and child {id} is cancelled");
                 return Err(Broken { promise: Promise::Children, text });

@@ -63,7 +63,7 @@ pub(crate) async fn play(
         pace,
         features,
         run: run_id(name),
-        world: Arc::new(World::new(&case.body, features)),
+        world: Arc::new(World::new(&case.body, features, case.needs_worker())),
         services: services(case),
         questions,
         timetable: engine
@@ -72,6 +72,7 @@ pub(crate) async fn play(
         engine,
         name: name.to_owned(),
         execution: 0,
+        patience: 50,
         met: BTreeSet::new(),
         answered: BTreeSet::new(),
         is_nudged: false,
@@ -104,6 +105,8 @@ struct Play<'c> {
     name: String,
     /// The number of the next execution.
     execution: u16,
+    /// How often a run that nothing continues may be looked at again, on a store that others use.
+    patience: u8,
     /// The accidents between executions that have happened.
     met: BTreeSet<usize>,
     answered: BTreeSet<u16>,

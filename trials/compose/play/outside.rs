@@ -1,5 +1,7 @@
 //! The actions of people and operators between two executions.
 
+use std::time::Duration;
+
 use awaitly::journal::{Outcome, Payload};
 use awaitly::store::{Answer, Cancelled, RunId, WaitQuery};
 
@@ -91,8 +93,14 @@ impl Play<'_> {
     }
 
     /// Lets time pass until the run is to be resumed.
-    pub(super) async fn pass_time(&self) -> Result<(), Broken> {
+    pub(super) async fn pass_time(&mut self) -> Result<(), Broken> {
         let Some(wake) = self.next_wake().await? else {
+            if self.engine.is_some() && !self.pace.is_virtual && self.patience > 0 {
+                // A worker of another case may be about to tell the run of the end of a child.
+                self.patience -= 1;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                return self.work().await;
+            }
             return Err(stuck("the run waits, and nobody is asked"));
         };
         let now = self.place.now().await.map_err(harness)?;

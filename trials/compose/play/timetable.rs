@@ -34,7 +34,7 @@ impl Worlds {
     pub(super) fn of(&self, run: &str) -> Arc<World> {
         let mut worlds = self.worlds.lock().unwrap_or_else(PoisonError::into_inner);
         let world = worlds.entry(run.to_owned());
-        Arc::clone(world.or_insert_with(|| Arc::new(World::new(&self.body, self.features))))
+        Arc::clone(world.or_insert_with(|| Arc::new(World::new(&self.body, self.features, true))))
     }
 
     pub(super) fn all(&self) -> Vec<Arc<World>> {
@@ -131,7 +131,6 @@ async fn delete<S: Dispatch + Clone>(schedule: ScheduleHandle<S>) -> Result<(), 
     schedule.delete().await.map(drop).map_err(broken)
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is the argument of map_err")]
 fn broken(error: impl std::fmt::Display) -> Broken {
     Broken { promise: Promise::Harness, text: error.to_string() }
 }

@@ -37,8 +37,8 @@ pub(super) enum End {
 impl Play<'_> {
     /// Lets a worker execute what is due, with the accidents of this execution.
     pub(super) async fn work(&mut self) -> Result<(), Broken> {
-        let (life, told) = (self.life(), Told::default());
-        self.all_worlds(|books| books.begin());
+        let (life, told) = (self.life(), Told::of_worker());
+        self.all_worlds(Books::begin);
         self.last = None;
         if self.pace.is_virtual {
             // No two executions begin at the same moment.

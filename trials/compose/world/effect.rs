@@ -10,8 +10,8 @@ pub(crate) struct Effect {
     pub(crate) done: u32,
     /// In this execution, and neither recorded nor known to be lost.
     pub(super) fresh: u32,
-    /// Whether it was called in this execution.
-    pub(super) called: bool,
+    /// How often it was called in this execution, which counts as once unless a worker executes the run several times.
+    pub(super) called: u32,
     /// How often it took place and had to be recorded.
     pub(super) settled: u32,
     /// How many calls were lost to accidents.
@@ -24,9 +24,9 @@ pub(crate) struct Effect {
 
 impl Effect {
     /// Whether it takes place.
-    pub(super) fn act(&mut self, fails: Fails, mended: bool) -> bool {
+    pub(super) fn act(&mut self, fails: Fails, mended: bool, by_worker: bool) -> bool {
         self.calls += 1;
-        self.called = true;
+        self.called = if by_worker { self.called + 1 } else { 1 };
         let fails = match fails {
             Fails::Never => false,
             Fails::Always => !mended,

@@ -40,6 +40,10 @@ pub(crate) struct Books {
     acquired: BTreeMap<u16, i32>,
     /// Nothing fails any more.
     mended: bool,
+    /// Whether a worker executes the run, maybe several times in one execution of the case.
+    by_worker: bool,
+    /// Whether the worker had to execute the run again, because the store failed: operations were lost.
+    was_interrupted: bool,
     /// The run was cancelled before this execution, so that no operation begins.
     pub(crate) goes_no_further: bool,
     /// The run can no longer be cancelled.
@@ -57,8 +61,8 @@ pub(crate) enum Saga {
 }
 
 impl World {
-    pub(crate) fn new(body: &Body, features: Features) -> Self {
-        let mut books = Books { counts_on: features.has(Feature::Counts), ..Books::default() };
+    pub(crate) fn new(body: &Body, features: Features, by_worker: bool) -> Self {
+        let mut books = Books { counts_on: features.has(Feature::Counts), by_worker, ..Books::default() };
         body.walk(&mut |part, times| {
             let id = usize::from(part.id);
             for list in [&mut books.times, &mut books.attempts] {
@@ -87,9 +91,9 @@ impl World {
     pub(crate) fn act(&self, id: Id, fails: Fails) -> Result<(), Fault> {
         let mut books = self.books();
         let (times, attempts) = (books.times(id), books.attempts(id));
-        let (mended, counts_on) = (books.mended, books.counts_on);
+        let (mended, counts_on, by_worker) = (books.mended, books.counts_on, books.by_worker);
         let effect = books.effects.entry(id).or_default();
-        let done = effect.act(fails, mended);
+        let done = effect.act(fails, mended, by_worker);
         let broken = effect.is_repeated(times, counts_on.then_some(attempts), "the effect");
         books.break_if(broken, id);
         if books.goes_no_further && books.owner(id.0) == 0 {
@@ -101,9 +105,9 @@ impl World {
     /// A compensation comes to its effect.
     pub(crate) fn undo(&self, id: Id, fails: Fails, attempts: u8) -> Result<(), Fault> {
         let mut books = self.books();
-        let (mended, counts_on) = (books.mended, books.counts_on);
+        let (mended, counts_on, by_worker) = (books.mended, books.counts_on, books.by_worker);
         let undo = books.undos.entry(id).or_default();
-        let done = undo.act(fails, mended);
+        let done = undo.act(fails, mended, by_worker);
         let broken = undo.is_repeated(1, counts_on.then_some(attempts.into()), "the compensation");
         books.break_if(broken, id);
         if !done {
@@ -141,7 +145,7 @@ impl World {
     pub(crate) fn dropped(&self, id: Id) {
         let mut books = self.books();
         for effect in [books.effects.get_mut(&id)].into_iter().flatten() {
-            effect.lost += effect.fresh.max(u32::from(effect.called));
+            effect.lost += effect.fresh.max(effect.called);
             effect.fresh = 0;
         }
     }
@@ -179,8 +183,9 @@ impl Books {
     /// An execution begins.
     pub(crate) fn begin(&mut self) {
         self.acquired.clear();
+        self.was_interrupted = false;
         for effect in self.effects.values_mut().chain(self.undos.values_mut()) {
-            effect.called = false;
+            effect.called = 0;
         }
     }
 
@@ -189,7 +194,7 @@ impl Books {
         for effect in self.effects.values_mut().chain(self.undos.values_mut()) {
             let fresh = std::mem::take(&mut effect.fresh);
             if lost {
-                effect.lost += fresh.max(u32::from(effect.called));
+                effect.lost += fresh.max(effect.called);
             } else {
                 effect.settled += fresh;
             }
@@ -197,6 +202,11 @@ impl Books {
         if !lost && self.acquired.values().any(|held| *held != 0) {
             self.breaks(Promise::Resources, "a resource was not released".to_owned());
         }
+    }
+
+    /// The store failed while a worker executed the run.
+    pub(crate) const fn interrupt(&mut self) {
+        self.was_interrupted = self.by_worker;
     }
 
     /// The run is retried: what failed or was undone may happen again, and nothing fails any more.
@@ -224,7 +234,7 @@ impl Books {
     }
 
     fn break_if(&mut self, broken: Option<&'static str>, id: Id) {
-        if let Some(what) = broken {
+        if let Some(what) = broken.filter(|_| !self.was_interrupted) {
             let promise = if what == "the compensation" { Promise::UndoneOnce } else { Promise::Once };
             self.breaks(promise, format!("{what} of {id:?} happens again, though nothing was lost"));
         }
