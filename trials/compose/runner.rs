@@ -34,7 +34,7 @@ const BESIDE: usize = 16;
 
 /// Paused time, which costs nothing.
 const VIRTUAL: Pace =
-    Pace { unit: mins(1), lease: mins(3), period: mins(10), shift: hours(3), is_virtual: true };
+    Pace { unit: mins(1), lease: mins(3), period: hours(6), shift: hours(3), is_virtual: true };
 
 /// Real time, so the units are short.
 const REAL: Pace = Pace { unit: ms(4), lease: secs(30), period: secs(1), shift: secs(30), is_virtual: false };

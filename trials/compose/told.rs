@@ -22,12 +22,22 @@ struct State {
     steps: BTreeMap<(Arc<str>, Key), i32>,
     /// Beginnings and ends of runs.
     runs: BTreeMap<Arc<str>, (u32, u32)>,
+    /// Whether a worker may execute a run several times.
+    is_of_worker: bool,
     /// The runs with a waiting step.
     waits: BTreeSet<Arc<str>>,
     nonsense: Option<String>,
 }
 
 impl State {
+    fn run_ended(&mut self, event: &Event) {
+        let (begun, ended) = self.runs.entry(Arc::clone(&event.run)).or_default();
+        // A run that could not be opened has an end only. A worker tries again.
+        if !(self.is_of_worker && begun == ended) {
+            *ended += 1;
+        }
+    }
+
     fn step_ended(&mut self, event: &Event) {
         if let Some(step) = event.kind.step()
             && let Some(open) = self.steps.get_mut(&(Arc::clone(&event.run), step.key.clone()))
@@ -43,9 +53,9 @@ impl Observer for Told {
         match decisions::says(&event.kind) {
             Says::Nothing => {}
             Says::RunBegan => state.runs.entry(Arc::clone(&event.run)).or_default().0 += 1,
-            Says::RunEnded => state.runs.entry(Arc::clone(&event.run)).or_default().1 += 1,
+            Says::RunEnded => state.run_ended(event),
             Says::RunWaits => {
-                state.runs.entry(Arc::clone(&event.run)).or_default().1 += 1;
+                state.run_ended(event);
                 if !state.waits.contains(&event.run) {
                     state.nonsense.get_or_insert("a run waits, and none of its steps says so".to_owned());
                 }
@@ -61,7 +71,9 @@ impl Observer for Told {
             }
             Says::Ended(error) => {
                 state.step_ended(event);
-                if let Some(error) = error.filter(|error| decisions::is_no_failure(error))
+                // The error of a step may be that of a child, which was cancelled.
+                let is_no_failure = |error: &&str| decisions::is_no_failure(error) && !state.is_of_worker;
+                if let Some(error) = error.filter(is_no_failure)
                     && let Some(step) = event.kind.step()
                 {
                     let text = format!("step `{}` is told to have failed: {error}", step.key);
@@ -73,6 +85,11 @@ impl Observer for Told {
 }
 
 impl Told {
+    /// An observer of a worker, which executes a run several times.
+    pub(crate) fn of_worker() -> Self {
+        Self(Arc::new(Mutex::new(State { is_of_worker: true, ..State::default() })))
+    }
+
     /// Checks the events of an execution. `died`: its future was dropped; `drops_tell`: a drop emits an end event.
     pub(crate) fn judge(&self, died: bool, drops_tell: bool) -> Result<(), Broken> {
         let state = self.state();

@@ -32,7 +32,7 @@ impl Maker {
         let (execution, boundary) = (self.dice.u16(..4).min(self.dice.u16(..4)), self.dice.u16(1..=most));
         let at = |boundary, kind| Some(Accident { execution, boundary, kind });
         let by_worker = body.needs_worker();
-        match self.dice.u8(..if by_worker { 18 } else { 16 }) {
+        match self.dice.u8(..if by_worker { 19 } else { 16 }) {
             0..=2 if self.has(Feature::Deaths) => at(boundary, Kind::Death),
             3 | 4 if self.has(Feature::Stores) => at(boundary, Kind::StoreFails),
             5 if self.has(Feature::Cancels) => at(boundary, Kind::Cancel),
@@ -62,6 +62,7 @@ impl Maker {
                 let id = self.dice.choice(receives)?;
                 at(if self.one_in(4) { 0 } else { boundary }, Kind::Mail(id))
             }
+            18 if self.has(Feature::Cancels) => at(if self.dice.bool() { boundary } else { 0 }, Kind::Cancel),
             _ => None,
         }
     }

@@ -157,7 +157,7 @@ impl Maker {
         }
         // A child that is started again has no saga, because each attempt is a run of its own.
         let inner = Place { depth: place.depth + 1, in_saga: false, in_operation: place.again, ..place };
-        Some(What::Child(Child { parts: self.parts(2, inner), detached: self.one_in(5) }))
+        Some(What::Child(Child { parts: self.parts(2, inner), detached: self.one_in(3) }))
     }
 
     fn mail(&mut self) -> Mail {
@@ -244,7 +244,7 @@ impl Maker {
                 self.ids += 2;
                 let step = Step::of(Deed::default());
                 let step = Part { id: self.ids, handled: false, what: What::Step(step) };
-                let what = What::Child(Child { parts: vec![step], detached: self.one_in(5) });
+                let what = What::Child(Child { parts: vec![step], detached: self.one_in(3) });
                 undo.inner = vec![Part { id: self.ids - 1, handled: false, what }];
             }
             _ => {}

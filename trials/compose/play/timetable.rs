@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use awaitly::clock::days;
 use awaitly::engine::{Client, Schedule, ScheduleHandle, scheduled_for};
 use awaitly::journal::Timestamp;
 use awaitly::store::{Dispatch, RunSummary};
@@ -54,7 +55,7 @@ impl Play<'_> {
         Timetable { times, late }: Timetable,
     ) -> Result<(), Broken> {
         let Some(engine) = self.engine.clone() else { return Ok(()) };
-        let schedule = Schedule::every(self.pace.period);
+        let schedule = Schedule::every(self.pace.period).catch_up(days(30));
         let client = Client::new(store);
         let schedule =
             client.schedule(self.run.to_shared(), schedule, engine.run, &0).await.map_err(broken)?;

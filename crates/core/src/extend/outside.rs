@@ -5,7 +5,7 @@ use crate::journal::{Key, Outcome, Payload, Record, Settling, Timestamp, WaitEnt
 use crate::run::DurableRun;
 use crate::shared::Writer;
 pub use crate::step::outside::{Errand, Fetch};
-use crate::store::{Input, Lease};
+use crate::store::{Input, Lease, StoreError};
 use crate::wait::WaitFor;
 
 /// Sets a function that turns the answer of a test's [`Stage`](super::stage::Stage) and the moment of the answer into
@@ -95,6 +95,20 @@ pub fn is_to_be_cancelled(run: &DurableRun) -> bool {
 #[must_use]
 pub fn is_shielded<T>(question: &WaitFor<'_, T>) -> bool {
     question.frame().is_shielded()
+}
+
+/// Renews the lease of the run, if it has a store, to find out whether the execution still holds it.
+///
+/// # Errors
+/// The future fails with [`StoreError::LeaseLost`] if another worker has taken the run over.
+pub fn renew(run: &DurableRun) -> impl Future<Output = Result<(), StoreError>> + Send + use<> {
+    let writer = run.shared().and_then(|shared| shared.journal.writer().cloned());
+    async move {
+        match writer {
+            Some(writer) => writer.renew().await.map(drop),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Returns the time by the store's clock.

@@ -137,17 +137,26 @@ impl<'r, T, E, X> Child<'r, T, E, X> {
         self
     }
 
-    /// Returns the submission of the child.
-    fn submit(&self, step: &Key) -> Result<Submit, RunError> {
+    fn child_id(&self, step: &Key) -> Result<RunId, RunError> {
         let id = self.id.clone().unwrap_or_else(|| match outside::restarts(self.run) {
             0 => format!("{}/{step}", self.run.id()).into(),
             restarts => format!("{}%r{restarts}/{step}", self.run.id()).into(),
         });
-        let child = RunId::new(id).map_err(|InvalidRunId { bytes, .. }| RunError::TooLarge {
+        RunId::new(id).map_err(|InvalidRunId { bytes, .. }| RunError::TooLarge {
             what: format!("the run id of the child `{step}`").into(),
             bytes,
             limit: RunId::MAX_BYTES,
-        })?;
+        })
+    }
+
+    /// Returns the submission of the child.
+    fn submit(&self, step: &Key) -> Result<Submit, RunError> {
+        let asked = outside::entry(self.run, step).and_then(|entry| Request::of(&entry));
+        let child = match asked {
+            // A migration may have renamed the step since it started the child.
+            Some(asked) if self.id.is_none() => asked.child,
+            _ => self.child_id(step)?,
+        };
         let input =
             self.input.clone().map_err(|EncodeError { type_name, reason, .. }| RunError::Unencodable {
                 what: format!("the input of the child `{step}`").into(),
@@ -205,8 +214,9 @@ async fn wait(
         question.request(&ChildQuestion { child: &submit.run, workflow: &submit.workflow, continues });
     let looks_again = Arc::new(AtomicBool::new(false));
     let is_unsure = Arc::clone(&looks_again);
+    let renewed = outside::renew(run);
     let begin = Errand::Begin(Box::new(move |_| {
-        Box::pin(async move { start(&office, submit, asked, &is_unsure).await })
+        Box::pin(async move { start(&office, submit, asked, &is_unsure, renewed).await })
     }));
     let outcome = outside::outcome(outside::with_errand(question, begin)).await;
     if matches!(outcome, Err(RunError::Waiting { .. })) && looks_again.load(Ordering::Relaxed) {
@@ -239,6 +249,7 @@ async fn start(
     submit: Submit,
     asked: Option<Timestamp>,
     looks_again: &AtomicBool,
+    renewed: impl Future<Output = Result<(), StoreError>>,
 ) -> Result<Option<Outcome>, StoreError> {
     let (child, parent) = (submit.run.clone(), submit.parent.clone());
     match office.submit(submit).await? {
@@ -253,6 +264,8 @@ async fn start(
             if !is_ours || !is_left_over(&header, asked) {
                 return Ok(Some(outcome_of(header)));
             }
+            // If another worker has taken the parent over, the child may have failed for that one.
+            renewed.await?;
             let is_retried = office.retry(child).await?;
             looks_again.store(!is_retried, Ordering::Relaxed);
             Ok(None)

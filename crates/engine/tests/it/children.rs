@@ -2,11 +2,11 @@ use std::future::IntoFuture;
 
 use awaitly_core::clock::{days, hours, mins, ms, secs};
 use awaitly_core::extend::undo;
-use awaitly_core::journal::Status;
+use awaitly_core::journal::{Migration, Status};
 use awaitly_core::store::{Open, Opened, Operate, Owner, Purpose, RunQuery, Store};
-use awaitly_core::{DurableRun, Error, FromStep, RunError, step};
-use awaitly_engine::{Contract, RunExt, RunHandle, Worker};
-use futures_util::future::{join, join_all};
+use awaitly_core::{DurableRun, Error, RunError, step};
+use awaitly_engine::{Contract, RunExt, Worker};
+use futures_util::future::{join, join_all, try_join};
 use serde::{Deserialize, Serialize};
 
 use crate::world::{Distant, Gauge, memory, work};
@@ -184,13 +184,43 @@ async fn child_of_a_compensation_continues_if_its_parent_is_cancelled() {
     let done = async {
         tokio::time::sleep(hours(1)).await;
         let _ = parent.cancel().await.unwrap();
-        (parent.result().await, join_all(parts.iter().map(RunHandle::result)).await)
+        assert!(parent.result().await.is_err());
     };
     work(&worker, done).await;
     let children = store.list(RunQuery::new().workflow("part")).await.unwrap().items;
     let completed: Vec<_> = children.iter().filter(|child| child.status == Status::Completed).collect();
     assert_eq!((children.len(), completed.len()), (2, 1), "{children:?}");
     assert!(completed[0].run.ends_with("refund"), "{completed:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn renamed_step_waits_for_the_child_that_it_started() {
+    const PAIR: Contract<(), u64, Error<Failure>> = Contract::new("pair");
+    let (store, client) = memory();
+    let (bodies, one) = (Gauge::default(), client.start(PAIR, "pair", &()).await.unwrap());
+    let worker = |name: &'static str, version| {
+        let (parent, counted) = (
+            move |run: DurableRun, ()| async move {
+                let (part, other) = (run.child(PART, name, &5), run.child(PART, "other", &1));
+                let (part, other) = join(part.into_future(), other.into_future()).await;
+                Ok(part? + other?)
+            },
+            bodies.clone(),
+        );
+        let part = move |run, number| {
+            let bodies = counted.clone();
+            async move { bodies.during(part(run, number)).await }
+        };
+        let rename = Migration::rename("part", "piece");
+        Worker::new(store.clone())
+            .serve_with(PAIR, |workflow| workflow.version(version).migration(1, rename), parent)
+            .serve(PART, part)
+    };
+    work(&worker("part", 1), tokio::time::sleep(mins(10))).await;
+    let ended = tokio::time::timeout(hours(6), work(&worker("piece", 2), one.result())).await;
+    assert_eq!(ended.expect("the end of the child is found"), Ok(60));
+    // Each child is executed before and after its sleep.
+    assert_eq!(bodies.total(), 4);
 }
 
 #[tokio::test(start_paused = true)]

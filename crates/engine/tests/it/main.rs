@@ -4,6 +4,7 @@
 mod children;
 mod clients;
 mod crashes;
+mod frozen;
 mod mail;
 mod operating;
 mod queues;
