@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::journal::{Key, Payload};
@@ -25,31 +27,32 @@ pub struct Parent {
 /// use awaitly_core::journal::Payload;
 /// use awaitly_core::store::RunId;
 ///
-/// let question = ChildQuestion { child: "order-42/refund", workflow: "refund", continues: false };
-/// let request = Payload::encode(&question).unwrap();
-/// assert!(ChildQuestion::asks_for(&request, &RunId::new("order-42/refund").unwrap()));
-/// assert!(!ChildQuestion::asks_for(&request, &RunId::new("order-7/refund").unwrap()));
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let refund = RunId::new("order-42/refund")?;
+/// let question = ChildQuestion { child: refund.clone(), workflow: "refund".into(), continues: false };
+/// let request = Payload::encode(&question)?;
+/// assert!(ChildQuestion::asks_for(&request, &refund));
+/// assert!(!ChildQuestion::asks_for(&request, &RunId::new("order-7/refund")?));
+/// # Ok(())
+/// # }
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct ChildQuestion<'a> {
+// Some stores compare the text up to the end of the first field, so `child` stays the first one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChildQuestion {
     /// The run id of the child.
-    pub child: &'a str,
+    pub child: RunId,
     /// The workflow of the child.
-    pub workflow: &'a str,
-    /// Whether the child continues if its parent is cancelled.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub workflow: Arc<str>,
+    /// Is `true` if the child continues after a cancellation of its parent.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub continues: bool,
 }
 
-impl ChildQuestion<'_> {
+impl ChildQuestion {
     /// Returns whether the request of a waiting entry asks for the outcome of `child`. A request that cannot be read may ask
     /// for it: for example, code [around](crate::store::around) the store may encrypt all requests.
     #[must_use]
     pub fn asks_for(request: &Payload, child: &RunId) -> bool {
-        #[derive(Deserialize)]
-        struct Asked {
-            child: String,
-        }
-        request.decode().map_or(true, |asked: Asked| asked.child == **child)
+        request.decode().map_or(true, |asked: Self| asked.child == *child)
     }
 }

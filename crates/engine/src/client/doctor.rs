@@ -13,7 +13,7 @@ use awaitly_core::clock::mins;
 use awaitly_core::journal::{Key, Status, Timestamp, WaitEntry};
 use awaitly_core::store::{Dispatch, DueQuery, RunId, RunQuery, RunSummary, StoreError};
 
-use crate::run::Request;
+use crate::run::child_question;
 
 /// The result of [`Client::doctor`](crate::Client::doctor).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -148,8 +148,7 @@ async fn examine_run<S: Dispatch>(store: &S, summary: RunSummary) -> Result<Opti
 
 /// Returns the child for which an entry waits, if the entry waits for a child.
 fn child_of(entry: &WaitEntry) -> Option<(Key, RunId)> {
-    let Request { child, .. } = Request::of(entry)?;
-    Some((entry.key.clone(), child))
+    Some((entry.key.clone(), child_question(entry)?.child))
 }
 
 async fn overdue<S: Dispatch>(

@@ -15,7 +15,7 @@ use awaitly_core::journal::{
 };
 use awaitly_core::store::{Input, InvalidRunId, RunId, StoreError, Submit, Submitted};
 use awaitly_core::{DurableRun, Error, FromStep, KeepRun, RunError, WaitFor};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{Office, office_of};
 use crate::contract::Output;
@@ -54,19 +54,9 @@ pub struct Child<'r, T, E, X> {
     output: Output<T, E, X>,
 }
 
-/// A [`ChildQuestion`] that was read.
-#[derive(Deserialize)]
-pub(crate) struct Request {
-    pub(crate) child: RunId,
-    #[serde(default)]
-    continues: bool,
-}
-
-impl Request {
-    /// Returns the request of an entry, if the entry waits for a child.
-    pub(crate) fn of(entry: &WaitEntry) -> Option<Self> {
-        entry.request.decode().ok()
-    }
+/// Returns the question of an entry, if the entry waits for a child.
+pub(crate) fn child_question(entry: &WaitEntry) -> Option<ChildQuestion> {
+    entry.request.decode().ok()
 }
 
 impl<'r, T, E, X> Child<'r, T, E, X> {
@@ -151,7 +141,7 @@ impl<'r, T, E, X> Child<'r, T, E, X> {
 
     /// Returns the submission of the child.
     fn submit(&self, step: &Key) -> Result<Submit, RunError> {
-        let asked = outside::entry(self.run, step).and_then(|entry| Request::of(&entry));
+        let asked = outside::entry(self.run, step).and_then(|entry| child_question(&entry));
         let child = match asked {
             // A migration may have renamed the step since it started the child.
             Some(asked) if self.id.is_none() => asked.child,
@@ -210,8 +200,8 @@ async fn wait(
     let office = office_of(run, &step)?;
     let asked = outside::entry(run, &step).map(|entry| entry.since);
     let continues = is_detached || outside::is_shielded(&question);
-    let question =
-        question.request(&ChildQuestion { child: &submit.run, workflow: &submit.workflow, continues });
+    let (child, workflow) = (submit.run.clone(), Arc::clone(&submit.workflow));
+    let question = question.request(&ChildQuestion { child, workflow, continues });
     let looks_again = Arc::new(AtomicBool::new(false));
     let is_unsure = Arc::clone(&looks_again);
     let renewed = outside::renew(run);
@@ -231,8 +221,8 @@ pub(crate) async fn cancel_children(run: &DurableRun, office: &Office) -> Result
     if !outside::is_to_be_cancelled(run) {
         return Ok(());
     }
-    let requests = outside::entries(run).into_iter().filter_map(|entry| Request::of(&entry));
-    for Request { child, .. } in requests.filter(|request| !request.continues) {
+    let questions = outside::entries(run).into_iter().filter_map(|entry| child_question(&entry));
+    for ChildQuestion { child, .. } in questions.filter(|question| !question.continues) {
         let cancelled = office.cancel(child).await;
         cancelled.map(drop).map_err(|error| outside::stop(run, RunError::Store(error)))?;
     }

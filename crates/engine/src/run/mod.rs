@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use child::Child;
-pub(crate) use child::{Request, cancel_children};
+pub(crate) use child::{cancel_children, child_question};
 pub(crate) use office::{Office, office, retry};
 pub use publish::RunStream;
 pub use receive::Receive;

@@ -287,6 +287,7 @@ impl<'w, S: Dispatch + Clone> Work<'w, S> {
         let is_due = |next: Option<Timestamp>| next.is_some_and(|next| next <= at);
         self.is_idle = !self.is_stale && !is_due(next) && !is_due(schedule);
         self.crew.suspects.sort(&mut runs);
+        let at = At { now: at, lease: self.worker.shortest_lease() };
         for held in runs {
             self.begin_run(held, at);
         }
@@ -294,7 +295,7 @@ impl<'w, S: Dispatch + Clone> Work<'w, S> {
     }
 
     /// Begins the execution of a claimed run, unless its processes died too often.
-    fn begin_run(&mut self, held: Held, now: Timestamp) {
+    fn begin_run(&mut self, held: Held, at: At) {
         let run = held.lease.run().clone();
         let Some(served) = self.worker.served.get(&held.run.header.workflow) else {
             self.worker.store.release(&held.lease);
@@ -304,9 +305,8 @@ impl<'w, S: Dispatch + Clone> Work<'w, S> {
             self.crew.spawn(run, fail(self.worker.store.clone(), held));
         } else if let Some(rest) = self.crew.suspects.rest(&held) {
             tracing::warn!(%run, ?rest, "a process of the run died repeatedly: it begins after others of its kind");
-            self.crew.spawn(run, set_aside(self.worker.store.clone(), held, now.after(rest)));
+            self.crew.spawn(run, set_aside(self.worker.store.clone(), held, at.now.after(rest)));
         } else {
-            let at = At { now, lease: self.worker.shortest_lease() };
             let execution = served.execute(held, at, self.crew.rest(&run));
             self.crew.spawn(run, execution);
             self.executed += 1;

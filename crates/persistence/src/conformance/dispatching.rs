@@ -490,6 +490,24 @@ pub(super) async fn queued_run_is_cancelled_or_opened_at_once<S: Dispatch>(store
     assert_eq!((names(&held), held[0].run.header.status), (vec!["b".to_owned()], Status::Running));
 }
 
+/// Queued runs that are executed directly can complete at once.
+pub(super) async fn opened_runs_complete_at_once<S: Dispatch>(store: &S) {
+    let desk = Desk::new(store, "opened");
+    let names: Vec<_> = (0..16).map(|number| number.to_string()).collect();
+    desk.submit(names.iter().map(|name| desk.run(name))).await;
+    let mut leases = Vec::new();
+    for name in &names {
+        let request = Open::new(desk.id(name), Arc::clone(&desk.name), Owner::unique());
+        let Opened::Held { lease, .. } = ok("open", store.open(request).await) else { panic!("it is free") };
+        ok("revive", store.revive(&lease, vec![]).await);
+        leases.push(lease);
+    }
+    let outcome = Outcome::Value(Payload::encode(&7).expect("a number has a JSON form"));
+    let ending = Ending { outcome: Some(outcome), ..Ending::new(Status::Completed) };
+    let ended = join_all(leases.iter().map(|lease| store.finish(lease, ending.clone()))).await;
+    assert_eq!(ended, vec![Ok(()); leases.len()]);
+}
+
 /// If many claims come at once, each run is claimed once.
 pub(super) async fn of_many_claims_at_once_each_run_goes_to_one<S: Dispatch>(store: &S) {
     let desk = Desk::new(store, "many claims");

@@ -43,7 +43,7 @@ impl<S: Dispatch> Desk<'_, S> {
     /// Asks for the outcome of a child under a key that equals its name.
     async fn wait_for_child(&self, held: &Held, key: &str, child: &str) {
         let child = self.id(child);
-        let question = ChildQuestion { child: &child, workflow: &self.name, continues: false };
+        let question = ChildQuestion { child, workflow: Arc::clone(&self.name), continues: false };
         let request = Payload::encode(&question).expect("a question has a JSON form");
         let token = format!("{}-{key}", self.name).into();
         let wait = Wait { key: key.to_owned().into(), token, request, expires_in: None };

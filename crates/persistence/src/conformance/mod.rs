@@ -312,6 +312,7 @@ macro_rules! __every_dispatch_promise {
                 paused_queue_and_paused_run_start_nothing
                 declared_settings_apply_until_an_operator_sets_others
                 queued_run_is_cancelled_or_opened_at_once
+                opened_runs_complete_at_once
                 run_in_line_counts_the_runs_ahead
                 count_of_runs_ahead_has_a_bound
                 run_that_is_not_due_has_no_place_in_line

@@ -20,7 +20,7 @@ pub struct Claim {
     pub workflows: Vec<Served>,
     /// The maximum number of runs.
     pub limit: usize,
-    /// The owner that asks for the leases. Each claim needs a new owner.
+    /// The owner that asks for the leases. Several claims may name one owner.
     pub owner: Owner,
     /// The time that each lease lasts unless it is renewed.
     pub ttl: Duration,

@@ -7,8 +7,9 @@ use tokio::time::Instant;
 const APART: Duration = ms(5);
 
 /// The notices that tell other processes of submitted runs. The first one is sent at once, with the submission itself. A
-/// process that submits many runs one after the other then sends one notice for all submissions of a short time: a notice
-/// costs as much as the half of a submission, and wakes every process of the store.
+/// process that submits many runs one after the other then sends one notice for all submissions of a short time, because a
+/// notice wakes every process of the store. If a process dies before it sends a notice, the others find its runs when they
+/// poll.
 #[derive(Debug, Default)]
 pub(in crate::postgres) struct Notices {
     sent: Option<Instant>,

@@ -206,13 +206,13 @@ statements! {
     );
 
     /// Ends runs that complete with a value. Their order is that of the request. The server expects one row of the
-    /// parameters after the three tests, so it finds each run by its id, even if the table was empty when it planned.
+    /// parameters because of the range, so it finds each run by its id, even if the table was empty when it planned.
     finish_values: "WITH at AS MATERIALIZED (SELECT {now} AS now) \
         UPDATE {schema}.runs r SET status = 'completed', outcome_kind = $5, outcome = o.value, error = NULL, \
             failed_on = '[]', changed_at = at.now, cancel_requested = false, wake_at = NULL, unique_key = NULL, \
             due_at = CASE WHEN r.parent_run IS NOT NULL THEN at.now END, listed = NULL, owner = NULL, lease_until = 0 \
         FROM at, unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[]) AS o(id, run_id, token, value) \
-        WHERE o.id > 0 AND o.token > 0 AND o.run_id > '' \
+        WHERE o.id BETWEEN 1 AND 9223372036854775807 \
             AND r.id = o.id AND r.token = o.token AND (r.run_id = o.run_id) IS TRUE AND r.owner IS NOT NULL \
         RETURNING r.id, r.token, r.parent_run IS NOT NULL";
 

@@ -132,8 +132,8 @@ async fn end_of_a_child_wakes_listeners_of_another_store() {
     let schema = Schema::new();
     let (one, other) = (schema.store().await, schema.store().await);
     let parent = begin(&one, "parent").await;
-    let request =
-        Payload::encode(&ChildQuestion { child: "child", workflow: "checkout", continues: false }).unwrap();
+    let question = ChildQuestion { child: run_id("child"), workflow: "checkout".into(), continues: false };
+    let request = Payload::encode(&question).unwrap();
     let wait = Wait { key: "job".into(), token: "token".into(), request, expires_in: None };
     one.wait(&parent, wait).await.unwrap();
     let rest = Ending { waits_on: vec!["job".into()], ..Ending::new(Status::Waiting) };

@@ -102,8 +102,8 @@ async fn damaged_rows_are_corrupt() {
 async fn unreadable_parent_does_not_keep_its_child_from_ending() {
     let fixture = InFolder::new().await;
     let parent = begin(&fixture.store, "parent").await;
-    let request =
-        Payload::encode(&ChildQuestion { child: "child", workflow: "checkout", continues: false }).unwrap();
+    let question = ChildQuestion { child: run_id("child"), workflow: "checkout".into(), continues: false };
+    let request = Payload::encode(&question).unwrap();
     let wait = Wait { request, ..crate::given::question("child", "token") };
     fixture.store.wait(&parent, wait).await.unwrap();
     let child = Submit::new(run_id("child"), "checkout").child_of(run_id("parent"), "child");
