@@ -48,8 +48,8 @@ pub(crate) struct Notes {
     pub(crate) rival: Option<Kind>,
     /// Whether a store call failed, or its answer was lost.
     pub(crate) store_failed: bool,
-    /// The result of a cancellation.
-    pub(crate) cancelled: Option<Cancelled>,
+    /// Whether a request to cancel the run was taken.
+    pub(crate) was_cancelled: bool,
     pub(crate) token_cancelled: bool,
     pub(crate) broken: Option<Broken>,
 }
@@ -157,7 +157,8 @@ impl Life {
             Kind::StoreFails => self.0.is_failing.store(true, Ordering::Relaxed),
             Kind::Cancel => {
                 if let Ok(cancelled) = self.0.place.cancel(&self.0.run).await {
-                    self.notes().cancelled = Some(cancelled);
+                    self.notes().was_cancelled |=
+                        matches!(cancelled, Cancelled::Requested | Cancelled::WithoutUndo);
                 }
             }
             Kind::Token => {

@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use awaitly::journal::Status;
-use awaitly::store::{Cancelled, Lease};
+use awaitly::store::Lease;
 use tokio::time::Instant;
 
 use super::calling::By;
@@ -127,7 +127,7 @@ impl Play<'_> {
     /// Takes note of the accidents of an execution. Returns whether the store failed, and the leases that were taken.
     pub(super) fn noted(&mut self, life: &Life) -> (bool, Vec<Lease>) {
         let mut notes = life.notes();
-        let cancelled = matches!(notes.cancelled, Some(Cancelled::Requested | Cancelled::WithoutUndo));
+        let cancelled = notes.was_cancelled;
         self.is_disturbed |= cancelled || notes.token_cancelled;
         self.was_requested |= cancelled;
         // From the next execution on.
