@@ -121,8 +121,8 @@ mod tests {
 
     #[test]
     fn unlisted_package_is_a_fault() {
-        let faults = faults(&uses(&[("awaitly-engine", &[])]));
-        assert_eq!(faults, [format!("awaitly-engine is in no row of the table: {ADD}")]);
+        let faults = faults(&uses(&[("awaitly-unknown", &[])]));
+        assert_eq!(faults, [format!("awaitly-unknown is in no row of the table: {ADD}")]);
     }
 
     #[test]

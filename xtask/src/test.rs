@@ -27,8 +27,8 @@ pub(crate) fn run(workspace: &Workspace) -> Result<()> {
     parts.run("examples", || examples(workspace, &services));
     parts.run("tests", || tests(workspace, &services, &browser, &mut times));
     parts.run("models", || models(workspace, &mut times));
-    for trial @ (program, store, _) in trials::SHORT {
-        parts.run(format!("{program}, {store}"), || trials::short(workspace, trial, &services));
+    for trial @ (program, store, options) in trials::SHORT {
+        parts.run(format!("{program} {store} {options}"), || trials::short(workspace, trial, &services));
     }
     eprint!("\n{}", Slowest(&times));
     parts.finish()

@@ -8,11 +8,14 @@ use crate::services::{self, Service, Services, Variable};
 use crate::workspace::Workspace;
 use crate::{apt, command};
 
-/// The programs that `cargo xtask test` runs, with their options and how often.
-pub(crate) const SHORT: [(&str, &str, &str); 7] = [
+/// The programs that `cargo xtask test` runs, with their stores and options.
+pub(crate) const SHORT: [(&str, &str, &str); 10] = [
     ("crash", "postgres", "--kills 10"),
     ("crash", "redis", "--kills 10"),
     ("crash", "sqlite", "--kills 10"),
+    ("crash", "postgres", "--engine --kills 6"),
+    ("crash", "redis", "--engine --kills 6"),
+    ("crash", "sqlite", "--engine --kills 6"),
     ("compose", "memory", "--seeds 4000"),
     ("compose", "sqlite", "--seeds 300"),
     ("compose", "postgres", "--seeds 300"),
@@ -66,23 +69,24 @@ pub(crate) fn on_store(workspace: &Workspace, program: &str, options: &Options) 
         Some("redis") => Some(services::redis()?),
         _ => None,
     };
-    run(workspace, program, &options.words, service.iter().map(Service::variable))
+    run(workspace, program, Profile::Release, &options.words, service.iter().map(Service::variable))
 }
 
-/// Runs a program for a short time, with servers that the caller has found.
+/// Runs a program for a short time, with servers that the caller has found. Most of its packages are built already, with the
+/// profile of the tests.
 pub(crate) fn short(
     workspace: &Workspace,
     (program, store, options): (&str, &str, &str),
     services: &Services,
 ) -> Result<()> {
     let words: Vec<_> = ["--store", store].into_iter().chain(options.split(' ')).map(str::to_owned).collect();
-    run(workspace, program, &words, services.environment())
+    run(workspace, program, Profile::Tests, &words, services.environment())
 }
 
 /// Runs the chaos program with the server, programs and library that its modes need.
 pub(crate) fn chaos(workspace: &Workspace, options: &Options) -> Result<()> {
     if options.asks_for_help() {
-        return run(workspace, "chaos", &options.words, []);
+        return run(workspace, "chaos", Profile::Release, &options.words, []);
     }
     let server = services::postgres()?;
     let mut environment = vec![server.variable()];
@@ -94,17 +98,29 @@ pub(crate) fn chaos(workspace: &Workspace, options: &Options) -> Result<()> {
     if options.runs("clocks") {
         environment.push(("AWAITLY_FAKETIME", faketime()?.display().to_string()));
     }
-    run(workspace, "chaos", &options.words, environment)
+    run(workspace, "chaos", Profile::Release, &options.words, environment)
 }
 
-// In release mode, because a crash hits narrow time windows only at full speed.
+/// The profile with which a program is built.
+#[derive(PartialEq, Eq)]
+enum Profile {
+    Tests,
+    /// A crash hits narrow time windows only at full speed.
+    Release,
+}
+
 fn run(
     workspace: &Workspace,
     program: &str,
+    profile: Profile,
     words: &[String],
     environment: impl IntoIterator<Item = Variable>,
 ) -> Result<()> {
-    let mut cargo = workspace.cargo(["run", "--release", "-p", "awaitly-trials", "--bin", program, "--"]);
+    let mut cargo = workspace.cargo(["run", "-p", "awaitly-trials", "--bin", program]);
+    if profile == Profile::Release {
+        cargo.arg("--release");
+    }
+    cargo.arg("--");
     command::run(cargo.args(words).envs(environment))
 }
 

@@ -25,15 +25,10 @@ impl Link {
             let mut connection = PgConnection::connect_with(&self.options).await?;
             writable(&mut connection).await?;
             durable(&mut connection).await?;
-            // The lane repeats a few statements; planning them each time would cost a third of a step.
-            sqlx::query("SET plan_cache_mode = force_generic_plan").execute(&mut connection).await?;
-            // The plans last, so they must suit tables that have grown since.
-            sqlx::query("SET enable_seqscan = off").execute(&mut connection).await?;
+            sqlx::raw_sql(SETTINGS).execute(&mut connection).await?;
             if self.planner == Planner::FollowsIndexes {
                 sqlx::raw_sql(FOLLOW_INDEXES).execute(&mut connection).await?;
             }
-            // One row that another session keeps locked must not stop all runs of the process.
-            sqlx::query("SET lock_timeout = '2s'").execute(&mut connection).await?;
             self.connection = Some(connection);
         }
         self.connection.as_mut().ok_or(Error::WorkerCrashed)
@@ -65,8 +60,15 @@ pub(super) enum Planner {
     FollowsIndexes,
 }
 
+/// A lane repeats a few statements, and planning them each time would cost a third of a step. Their plans last, so they
+/// must suit tables that have grown since: they may not read whole tables. The server would compile a plan that reads a
+/// small table nevertheless, at each execution, because it overestimates the cost. The last setting limits the harm of a row
+/// that another session keeps locked: it must not stop all runs of the process.
+const SETTINGS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off; \
+     SET lock_timeout = '2s'";
+
 const FOLLOW_INDEXES: &str = "SET enable_hashjoin = off; SET enable_mergejoin = off; SET enable_sort = off; \
-     SET enable_bitmapscan = off; SET enable_material = off; SET jit = off";
+     SET enable_bitmapscan = off; SET enable_material = off";
 
 /// Makes commits wait for the disk if the server's setting does not. A stricter setting stays.
 async fn durable(connection: &mut PgConnection) -> Result<(), Error> {
