@@ -32,10 +32,13 @@ struct Options {
     /// What the rivals did, as `benches/peers` prints it.
     #[arg(long)]
     peers: Option<PathBuf>,
+    /// What the job queues did, as `benches/peers/queues` prints it.
+    #[arg(long)]
+    queues: Option<PathBuf>,
     /// Rows that were measured elsewhere, as JSON objects. May be given several times.
     #[arg(long)]
     rows: Vec<PathBuf>,
-    /// The groups to measure: step, memory, crash-cases, durable, resume, engine, postgres, redis, peers. All
+    /// The groups to measure: step, memory, crash-cases, durable, resume, engine, postgres, redis, peers, queues. All
     /// unless named.
     groups: Vec<String>,
 }
@@ -80,6 +83,9 @@ fn main() -> Result<()> {
     }
     if let Some(file) = options.peers.as_ref().filter(|_| options.wants("peers")) {
         add(peers::compare(file)?);
+    }
+    if let Some(file) = options.queues.as_ref().filter(|_| options.wants("queues")) {
+        add(engine::compare(file)?);
     }
     for file in &options.rows {
         add(row::read(file)?);

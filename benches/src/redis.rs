@@ -14,8 +14,7 @@ use crate::measure::runtime;
 use crate::row::Row;
 
 pub(crate) fn measure() -> Result<Vec<Row>> {
-    let url = std::env::var("AWAITLY_REDIS_URL")
-        .context("to measure on Redis, name a server in AWAITLY_REDIS_URL, or call `cargo xtask bench`")?;
+    let url = url()?;
     runtime()?.block_on(async {
         let durability = RedisOptions::new().prefix(prefix()).connect(&url).await?.durability();
         // What is lost with that is no part of the name.
@@ -26,7 +25,13 @@ pub(crate) fn measure() -> Result<Vec<Row>> {
     })
 }
 
-fn prefix() -> String {
+/// The server to measure on.
+pub(crate) fn url() -> Result<String> {
+    std::env::var("AWAITLY_REDIS_URL")
+        .context("to measure on Redis, name a server in AWAITLY_REDIS_URL, or call `cargo xtask bench`")
+}
+
+pub(crate) fn prefix() -> String {
     format!("awaitly_bench_{:016x}", fastrand::u64(..))
 }
 
@@ -62,7 +67,7 @@ async fn fill(mut connection: MultiplexedConnection, run: String, steps: u64) ->
     Ok(())
 }
 
-fn clear(url: &str, prefix: &str) -> Result<()> {
+pub(crate) fn clear(url: &str, prefix: &str) -> Result<()> {
     let mut connection = redis::Client::open(url)?.get_connection()?;
     let found = redis::Commands::scan_match(&mut connection, format!("{prefix}:*"))?;
     let keys: Vec<Vec<u8>> = found.collect::<Result<_, _>>()?;

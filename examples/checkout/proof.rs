@@ -11,7 +11,7 @@ use awaitly::store::{RunId, Store, StoredRun};
 
 use crate::ledger::{self, Effect};
 use crate::order::Order;
-use crate::worker::CONCURRENCY;
+use crate::worker::{CONCURRENCY, DATABASE};
 use crate::workflow::{CheckoutError, PaymentError};
 
 /// The counts of the comparison.
@@ -35,7 +35,7 @@ struct Proof {
 
 pub(crate) fn print(folder: &Path, orders: &[Order], kills: u32) -> Result<ExitCode> {
     let happened = ledger::read(&folder.join("ledger.jsonl"))?;
-    let proof = prove(&folder.join("checkout.db"), orders, &happened)?;
+    let proof = prove(&folder.join(DATABASE), orders, &happened)?;
     println!("{} cards were declined; all other orders have a receipt", proof.declined);
     println!(
         "a repeated effect is a call that was in flight at a kill: at most {CONCURRENCY} calls are in flight at a time"

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::{ledger, order, proof};
+use crate::{ledger, order, proof, worker};
 
 struct Options {
     orders: PathBuf,
@@ -47,6 +47,7 @@ pub(crate) fn supervise(arguments: &[&str]) -> Result<ExitCode> {
 
     // Each order has three effects for stock, payment and confirmation, and one for each line.
     let expected = orders.iter().map(|order| 3 + order.lines.len() as u64).sum();
+    worker::start(&folder, &orders)?;
     let progress = Progress::new(expected, folder.join("ledger.jsonl"));
     progress.say(&format!("{} orders from {}", orders.len(), options.orders.display()));
     for kill in 1..=options.kills {

@@ -74,7 +74,7 @@ pub(crate) async fn place_order(
     Ok(Receipt { payment, parcels })
 }
 
-type Happen = Box<dyn Fn(&str) -> std::io::Result<Effect>>;
+type Happen = Box<dyn Fn(&str) -> std::io::Result<Effect> + Send + Sync>;
 
 /// The outside world.
 pub(crate) struct Api {

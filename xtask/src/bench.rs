@@ -11,7 +11,7 @@ use crate::{command, dependencies};
 
 const PEERS: &str = "peers";
 /// The groups that need PostgreSQL and Redis.
-const SERVED: [&str; 4] = ["postgres", "redis", PEERS, QUEUES];
+const SERVED: [&str; 5] = ["engine", "postgres", "redis", PEERS, QUEUES];
 const QUEUES: &str = "queues";
 const GUARDS: &str = "guards";
 /// The groups that measure other crates.
@@ -70,6 +70,7 @@ impl Options {
         // Rows of an earlier call are not passed on: a table contains the measurements of one call.
         let files = [
             ("--peers", PEERS, PEERS_ROWS),
+            ("--queues", QUEUES, QUEUES_ROWS),
             ("--rows", GUARDS, GUARDS_ROWS),
             ("--rows", DEPENDENCIES, DEPENDENCIES_ROWS),
         ];
@@ -137,9 +138,9 @@ mod tests {
 
     #[test]
     fn all_groups_are_measured_by_default() -> Result<()> {
-        let [peers, guards, dependencies] =
-            ["peers", "guards", "dependencies"].map(|name| format!("/t/{name}.jsonl"));
-        let expected = ["--peers", &peers, "--rows", &guards, "--rows", &dependencies];
+        let [peers, queues, guards, dependencies] =
+            ["peers", "queues", "guards", "dependencies"].map(|name| format!("/t/{name}.jsonl"));
+        let expected = ["--peers", &peers, "--queues", &queues, "--rows", &guards, "--rows", &dependencies];
         assert_eq!(options(false, &[]).arguments(Path::new("/t"))?, expected);
         Ok(())
     }
@@ -155,7 +156,9 @@ mod tests {
 
     #[test]
     fn servers_are_started_only_for_groups_that_need_them() {
-        for names in [&[][..], &["postgres"], &["redis"], &["peers"], &["queues"], &["steps", "redis"]] {
+        for names in
+            [&[][..], &["postgres"], &["redis"], &["engine"], &["peers"], &["queues"], &["steps", "redis"]]
+        {
             assert!(options(false, names).wants_services(), "{names:?}");
         }
         assert!(options(true, &[]).wants_services());
