@@ -1,8 +1,9 @@
 //! Injects faults around the PostgreSQL store, and compares the journals with a ledger of effects.
 //!
 //! A mode injects one fault: it cuts connections between a commit and its answer, freezes workers for longer than
-//! their leases last, stops and kills the server, or sets the clocks of workers wrong by an hour. Two modes inject no
-//! fault: in one, a hundred thousand runs wait; in the other, two processes answer the same questions.
+//! their leases last, stops and kills the server, or sets the clocks of workers wrong by an hour. Some modes inject no
+//! fault: a hundred thousand runs wait, two processes answer the same questions, four processes share the limits of a
+//! queue, workers are stopped under load, and a run kills its process.
 //!
 //! The mode that stops a server starts one of its own. The program never stops the server in `AWAITLY_POSTGRES_URL`.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
@@ -10,6 +11,7 @@
 mod answers;
 mod clocks;
 mod cut;
+mod engine;
 mod entries;
 mod frozen;
 mod judge;
@@ -62,6 +64,12 @@ enum Mode {
     Parked,
     /// Lets two processes answer the same approvals.
     Answers,
+    /// Lets four processes share the limits of a queue.
+    Limits,
+    /// Stops workers with SIGTERM under load.
+    Drain,
+    /// Executes a run that kills its process.
+    Poison,
 }
 
 fn main() -> Result<ExitCode> {
@@ -99,6 +107,9 @@ async fn execute(mode: Mode, options: &Options, dice: fastrand::Rng) -> Result<b
         Mode::Clocks => clocks::execute(&url()?).await,
         Mode::Parked => parked::execute(&url()?, dice).await,
         Mode::Answers => answers::execute(&url()?).await,
+        Mode::Limits => engine::limits(&url()?).await,
+        Mode::Drain => engine::drain(&url()?, dice).await,
+        Mode::Poison => engine::poison(&url()?).await,
     }
 }
 
@@ -110,6 +121,7 @@ async fn work(role: &[&str]) -> Result<()> {
         ["answers", name, lines, from, worker] => {
             answers::work(schema(name)?, Path::new(lines), from, worker).await
         }
+        ["engine", name, ledger] => engine::work(schema(name)?, Path::new(ledger)).await,
         ["clocks", name, action, run] => clocks::work(schema(name)?, action, run).await,
         _ => bail!("no worker is called {role:?}"),
     }

@@ -28,7 +28,8 @@ const LIBRARY: &str = "faketime/libfaketime.so.1";
 const PARENTS: [&str; 3] = ["/usr/lib", "/usr/lib64", "/usr/local/lib"];
 
 /// The modes of the chaos program.
-const MODES: [&str; 6] = ["cut", "frozen", "outage", "clocks", "parked", "answers"];
+const MODES: [&str; 9] =
+    ["cut", "frozen", "outage", "clocks", "parked", "answers", "limits", "drain", "poison"];
 
 /// The options of the program, which it describes with `--help`.
 #[derive(clap::Args)]

@@ -2,7 +2,8 @@
 /// owner takes the run.
 ///
 /// `before` is the number so far. `lapsed` states whether the last owner did not release its lease. `progressed` states
-/// whether that owner recorded an outcome. If the number is too large, a worker fails the run, because its input may
+/// whether that owner recorded an outcome. An owner that released its lease without progress changes nothing: so a worker can
+/// let a suspect rest, and the store still remembers its crashes. If the number is too large, a worker fails the run, because its input may
 /// kill each process that executes it.
 ///
 /// ```
@@ -10,9 +11,13 @@
 ///
 /// assert_eq!(crashes(2, true, false), 3);
 /// assert_eq!(crashes(2, true, true), 0); // the run comes closer to its end with each execution
-/// assert_eq!(crashes(2, false, false), 0); // a worker stopped in an orderly manner
+/// assert_eq!(crashes(2, false, false), 2); // a worker stopped in an orderly manner
 /// ```
 #[must_use]
 pub const fn crashes(before: u32, lapsed: bool, progressed: bool) -> u32 {
-    if lapsed && !progressed { before.saturating_add(1) } else { 0 }
+    match (lapsed, progressed) {
+        (_, true) => 0,
+        (true, false) => before.saturating_add(1),
+        (false, false) => before,
+    }
 }

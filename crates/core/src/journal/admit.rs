@@ -250,7 +250,7 @@ impl Header {
         }
     }
 
-    /// Sets the run back to running from `now` on.
+    /// Sets the run back to running from `now` on. If the run had ended, the count of its crashes begins anew.
     ///
     /// ```
     /// use awaitly_core::journal::{Header, Status, Timestamp};
@@ -261,6 +261,9 @@ impl Header {
     /// assert_eq!((header.status, header.error), (Status::Running, None));
     /// ```
     pub fn revive(&mut self, now: Timestamp) {
+        if self.status.has_ended() {
+            self.crashes = 0;
+        }
         self.status = Status::Running;
         self.outcome = None;
         self.error = None;

@@ -242,7 +242,8 @@ impl<S: Dispatch + Clone> Worker<S> {
     }
 
     /// Sets the number of crashes after which a run fails with [`RunError::CrashedRepeatedly`]. Only crashes in a row
-    /// count: a new record of the run resets the number.
+    /// Sets the number of crashes after which a run fails with [`RunError::CrashedRepeatedly`]. A new record of the run
+    /// resets the number. An orderly stop of a worker does not change it.
     ///
     /// A crash counts for each run that the process held. So a run whose processes died twice in a row is a suspect, and a
     /// worker begins suspects one after the other: the next one begins when the last one has ended, or has been executed for

@@ -1,9 +1,8 @@
 use std::cmp::Reverse;
-use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use awaitly_core::clock::secs;
+use awaitly_core::clock::{ms, secs};
 use awaitly_core::store::{Held, RunId};
 use tokio::time::Instant;
 
@@ -16,8 +15,6 @@ use tokio::time::Instant;
 pub(super) struct Suspects {
     /// The suspect that executes, and the end of its trial.
     on_trial: Option<(RunId, Instant)>,
-    /// The suspects that rest, and since when. A rest ends the count of the store, so the worker remembers them.
-    resting: HashMap<RunId, Instant>,
     /// The number of suspects of the last claim that rest.
     rests: u32,
     random: RandomState,
@@ -30,42 +27,30 @@ const SUSPICIOUS: u32 = 2;
 const TRIAL: Duration = secs(10);
 
 /// The rest of the first suspect of a claim. Each further one rests for longer, because they begin one after the other.
-const REST: Duration = secs(1);
-const LONGEST_REST: Duration = secs(30);
-
-/// The number of runs from which the worker forgets suspects that did not come back.
-const MANY: usize = 1024;
+const REST: Duration = ms(200);
+const LONGEST_REST: Duration = secs(10);
 
 impl Suspects {
     /// Sorts claimed runs: the runs with the most crashes begin first. The others are in a random order, so that a harmless
     /// run does not always begin just before the one that kills the process.
     pub(super) fn sort(&mut self, runs: &mut [Held]) {
         self.rests = 0;
-        if runs.iter().any(|held| self.suspects(held)) {
+        if runs.iter().any(is_suspect) {
             let random = |run: &RunId| self.random.hash_one(run);
             runs.sort_by_cached_key(|held| (Reverse(held.run.header.crashes), random(held.lease.run())));
         }
     }
 
-    fn suspects(&self, held: &Held) -> bool {
-        held.run.header.crashes >= SUSPICIOUS || self.resting.contains_key(held.lease.run())
-    }
-
     /// Returns the time for which a claimed run has to rest, or `None` if its execution may begin.
     pub(super) fn rest(&mut self, held: &Held) -> Option<Duration> {
-        if !self.suspects(held) {
+        if !is_suspect(held) {
             return None;
         }
-        let (run, now) = (held.lease.run().clone(), Instant::now());
+        let now = Instant::now();
         if self.on_trial.as_ref().is_none_or(|(_, until)| *until <= now) {
-            self.resting.remove(&run);
-            self.on_trial = Some((run, now + TRIAL));
+            self.on_trial = Some((held.lease.run().clone(), now + TRIAL));
             return None;
         }
-        if self.resting.len() >= MANY {
-            self.resting.retain(|_, since| now < *since + 2 * LONGEST_REST);
-        }
-        self.resting.insert(run, now);
         self.rests = self.rests.saturating_add(1);
         Some(REST.saturating_mul(self.rests).min(LONGEST_REST))
     }
@@ -74,4 +59,8 @@ impl Suspects {
     pub(super) fn note_end(&mut self, run: &RunId) {
         self.on_trial.take_if(|(on_trial, _)| on_trial == run);
     }
+}
+
+fn is_suspect(held: &Held) -> bool {
+    held.run.header.crashes >= SUSPICIOUS
 }

@@ -7,8 +7,8 @@ use awaitly_core::dispatch::{Queue, Rate};
 use awaitly_core::journal::{Outcome, Payload, Refused, Status};
 use awaitly_core::store::{
     Answer, Cancelled, Claim, Claimed, Configure, Dispatch, DueQuery, Ending, Held, Input, Open, Opened,
-    Owner, Pausing, Publish, Reschedule, RunId, RunQuery, Start, StoreError, StoredRun, Submit, Submitted,
-    Wait,
+    Owner, Pausing, Publish, Purpose, Reschedule, RunId, RunQuery, Start, StoreError, StoredRun, Submit,
+    Submitted, Wait,
 };
 use futures_util::future::join_all;
 
@@ -308,8 +308,8 @@ pub(super) async fn late_run_is_cancelled_instead_of_started<S: Dispatch>(store:
     assert!(header.error.is_some_and(|error| error.contains("in time")));
 }
 
-/// The store counts how often in a row the owner of a run died without a record. A record resets the number, and so
-/// does an owner that stops in an orderly manner.
+/// The store counts how often in a row the owner of a run died without a record. A record resets the number, and an owner
+/// that stops in an orderly manner does not change it.
 pub(super) async fn crashes_without_progress_are_counted<S: Dispatch>(store: &S) {
     let desk = Desk::new(store, "crashes");
     desk.submit([desk.run("a")]).await;
@@ -329,7 +329,17 @@ pub(super) async fn crashes_without_progress_are_counted<S: Dispatch>(store: &S)
     let stopped = ok("claim", store.claim(desk.request(1).ttl(MINUTE)).await).runs.remove(0);
     assert_eq!(stopped.run.header.crashes, 1);
     store.release(&stopped.lease);
-    assert_eq!(crash().await.run.header.crashes, 0, "the owner released the lease");
+    let stopped = ok("claim", store.claim(desk.request(1).ttl(MINUTE)).await).runs.remove(0);
+    assert_eq!(stopped.run.header.crashes, 1, "the owner released the lease");
+    ok("finish", store.finish(&stopped.lease, Ending::new(Status::Failed)).await);
+    let retry =
+        Open::new(desk.id("a"), Arc::clone(&desk.name), Owner::unique()).version(1).purpose(Purpose::Retry);
+    let Opened::Held { lease, .. } = ok("open", store.open(retry).await) else {
+        panic!("the run is not opened for a retry")
+    };
+    ok("revive", store.revive(&lease, Vec::new()).await);
+    store.release(&lease);
+    assert_eq!(crash().await.run.header.crashes, 0, "a retry begins anew");
 }
 
 /// At most as many runs of a queue are held as its limit permits; a run that ends makes room for the next.

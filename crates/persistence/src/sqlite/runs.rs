@@ -241,7 +241,8 @@ pub(super) const CLAIM: Columns = update!(
 /// Another status with all that belongs to it, and the lease.
 pub(super) const STATUS: Columns = update!(
     "status = ?6, failed_on = ?7, owner = ?9, lock_file = ?10, lease_until = ?11, error = ?12, changed_at = ?14, \
-    wake_at = ?15, cancel_requested = ?16, body_checksum = ?17, has_mail = ?30, outcome_kind = ?36, outcome = ?37"
+    wake_at = ?15, cancel_requested = ?16, body_checksum = ?17, crashes = ?24, has_mail = ?30, outcome_kind = ?36, \
+    outcome = ?37"
 );
 /// A request to cancel the run, new mail, and the time at which the run becomes due.
 pub(super) const WAKE: Columns = update!("wake_at = ?15, cancel_requested = ?16, has_mail = ?30");

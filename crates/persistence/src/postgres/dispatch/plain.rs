@@ -34,6 +34,9 @@ impl<'r> Plain<'r> {
         statements: &Statements,
         channel: Option<&str>,
     ) -> Result<Option<usize>, Error> {
+        if let [(run, nonce)] = self.runs {
+            return self.insert_one(connection, statements, channel, run, *nonce).await;
+        }
         let inputs = || self.runs.iter().map(|(run, _)| run.input.as_ref());
         let added = statements
             .submitting
@@ -50,6 +53,35 @@ impl<'r> Plain<'r> {
             .await;
         match added {
             Ok(row) => Ok(Some(usize::try_from(row.try_get::<i64, _>(0)?).unwrap_or(0))),
+            Err(error) if is_duplicate(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn insert_one(
+        &self,
+        connection: &mut PgConnection,
+        statements: &Statements,
+        channel: Option<&str>,
+        run: &Submit,
+        nonce: i64,
+    ) -> Result<Option<usize>, Error> {
+        let input = run.input.as_ref();
+        let added = statements
+            .submitting
+            .add_one
+            .query()
+            .bind(channel)
+            .bind(text::stored(&run.run))
+            .bind(input.map(|input| text::stored(input.payload.as_str())))
+            .bind(input.map(|input| input.fingerprint.to_bits().cast_signed()))
+            .bind(nonce)
+            .bind(text::stored(self.workflow))
+            .bind(text::stored(self.queue))
+            .execute(connection)
+            .await;
+        match added {
+            Ok(added) => Ok(Some(usize::from(added.rows_affected() > 0))),
             Err(error) if is_duplicate(&error) => Ok(None),
             Err(error) => Err(error),
         }

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use awaitly_core::dispatch::Place;
 use awaitly_core::journal::{Fingerprint, Header, Refused, Status, Timestamp};
-use awaitly_core::store::{Start, Submit, Submitted};
+use awaitly_core::store::{Owner, Start, Submit, Submitted};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{Error, Row};
 
@@ -44,12 +45,15 @@ const BYTES: usize = 16 * 1024 * 1024;
 /// between the attempt to add the run and the look.
 const ROUNDS: usize = 16;
 
-/// Returns a negative number that no other submission has.
+/// Returns a negative number that no other submission has: each process counts from a random number.
 pub(super) fn nonce() -> i64 {
-    let owner = awaitly_core::store::Owner::unique();
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_nanos();
-    let bits = Fingerprint::of(&(owner.as_str(), since.to_string())).map_or(0, Fingerprint::to_bits);
-    -1 - (bits >> 1).cast_signed()
+    static NEXT: LazyLock<AtomicU64> = LazyLock::new(|| {
+        let owner = Owner::unique();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_nanos();
+        let first = Fingerprint::of(&(owner.as_str(), since.to_string()));
+        AtomicU64::new(first.map_or(0, Fingerprint::to_bits))
+    });
+    -1 - (NEXT.fetch_add(1, Ordering::Relaxed) & (u64::MAX >> 1)).cast_signed()
 }
 
 /// Adds the runs of submissions, and returns the results of each submission. Notifies the processes that listen to

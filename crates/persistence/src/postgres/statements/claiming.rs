@@ -47,8 +47,9 @@ macro_rules! taken {
                 changed_at = CASE r.status WHEN 'queued' THEN at.now ELSE r.changed_at END, \
                 wake_at = CASE r.status WHEN 'queued' THEN NULL ELSE r.wake_at END, \
                 unique_key = CASE r.status WHEN 'queued' THEN NULL ELSE r.unique_key END, \
-                crashes = CASE WHEN h.old_owner IS NULL THEN 0 WHEN EXISTS (SELECT 1 FROM {schema}.steps s \
-                    WHERE s.run = h.slot AND s.token = h.old_token) THEN 0 ELSE r.crashes + 1 END, \
+                crashes = CASE WHEN h.old_owner IS NULL AND r.crashes = 0 THEN 0 \
+                    WHEN EXISTS (SELECT 1 FROM {schema}.steps s WHERE s.run = h.slot AND s.token = h.old_token) THEN 0 \
+                    WHEN h.old_owner IS NULL THEN r.crashes ELSE r.crashes + 1 END, \
                 token = CASE WHEN r.token < at.fresh THEN at.fresh \
                     ELSE r.token + 1 + floor(random() * 1048576)::bigint END, \
                 owner = ",

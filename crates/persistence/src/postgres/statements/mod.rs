@@ -333,6 +333,7 @@ statements! {
 
     revive: "UPDATE {schema}.runs SET status = 'running', outcome_kind = NULL, outcome = NULL, error = NULL, \
         failed_on = '[]', changed_at = {now}, wake_at = NULL, unique_key = NULL, \
+        crashes = CASE WHEN status IN ('completed', 'failed', 'cancelled') THEN 0 ELSE crashes END, \
         due_at = CASE WHEN NOT paused THEN lease_until END, listed = CASE WHEN paused THEN 4 END WHERE id = $1";
 
     drop_steps: "DELETE FROM {schema}.steps WHERE run = $1 AND key = ANY($2)";

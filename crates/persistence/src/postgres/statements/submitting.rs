@@ -52,6 +52,17 @@ statements! {
             SELECT a.id, a.rank, 0, $6, $7 FROM added a) \
         SELECT count(*) FROM added";
 
+    /// Adds one run as `add_plain` does, in half the time: the plan has the fewest parts. The statement affects no row if the
+    /// run exists or the queue is fair.
+    add_one: "WITH added AS (INSERT INTO {schema}.runs (run_id, workflow, version, status, input, input_fingerprint, \
+            token, lease_until, created_at, changed_at, wake_at, queue, rank) \
+            SELECT $2, $6, 0, 'queued', $3, $4, $5, 0, at.now, at.now, at.now, $7, at.now \
+            FROM (SELECT {now} AS now, CASE WHEN $1::text IS NOT NULL THEN pg_notify($1, '') END) at \
+            WHERE (SELECT id FROM {schema}.runs WHERE run_id = $2) IS NULL \
+                AND NOT EXISTS (SELECT 1 FROM {schema}.queues WHERE name = $7 AND fair) RETURNING id, rank) \
+        INSERT INTO {schema}.ready (run, rank, version, workflow, queue) \
+        SELECT id, rank, 0, $6, $7 FROM added";
+
     /// Adds queued runs with the given ranks, and returns their number.
     add_ranked: add!("", "o.rank");
 

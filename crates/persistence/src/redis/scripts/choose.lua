@@ -2,6 +2,9 @@
 local moment, holder, ttl, limit, late = now(), ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local changed, ends = whole(moment), whole(moment + ttl)
 local lease = {'holder', holder, 'owner', ARGV[5], 'until', ends}
+if server ~= '' then
+  lease[7], lease[8] = 'server', server
+end
 
 -- The maximum number of runs that one call reads, and the approximate maximum number of records in its answer.
 local LOOKED, MOST = 1000, 20000
@@ -61,7 +64,7 @@ local function start(visit, lane, id, found, key, rank)
   if found.unique then
     forget_key(id, found.queue, found.unique)
   end
-  if server ~= '' or found.server then
+  if server == '' and found.server then
     bind(run .. id)
   end
   if visit.allowance then

@@ -33,6 +33,9 @@ end
 
 -- Calls `change`, which is `ask` or `unask`, with each entry of the run.
 local function each_entry(id, entries, change)
+  if #entries == 0 then
+    return
+  end
   local prefix = marked(id)
   for at = 1, #entries, 2 do
     change(prefix .. entries[at], entries[at + 1])

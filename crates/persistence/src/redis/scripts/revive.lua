@@ -17,6 +17,7 @@ redis.call('HDEL', run, 'outcome', 'error', 'failed_on', 'wake')
 redis.call('HSET', run, 'status', 'running', 'changed', whole(moment), 'mark', ARGV[3])
 list(run, ARGV[4], moment)
 if has_ended(before[1]) then
+  redis.call('HDEL', run, 'crashes')
   each_entry(ARGV[4], redis.call('HGETALL', waits), ask)
 end
 tell()

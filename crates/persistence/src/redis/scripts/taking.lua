@@ -54,8 +54,8 @@ end
 -- Takes the lease of another run. Counts as `Header::claim` in core does.
 local function resume(id, found, lane, lease, changed)
   local recorded, crashes = found.recorded or '0', 0
-  if has_owner(found) and recorded == (found.recorded_before or '0') then
-    crashes = (found.crashes or 0) + 1
+  if recorded == (found.recorded_before or '0') then
+    crashes = (found.crashes or 0) + (has_owner(found) and 1 or 0)
   end
   redis.call('HSET', run .. id, 'token', whole((found.token or 0) + 1), 'recorded_before', recorded,
     unpack(lease))

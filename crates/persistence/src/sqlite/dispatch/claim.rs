@@ -192,7 +192,7 @@ impl Batch<'_> {
     fn take_due(&mut self, whole: WholeRow, first: First, claim: &Claim) -> Result<Taken, Failure> {
         let WholeRow { mut row, input } = whole;
         let lapsed = row.held.is_some();
-        let progressed = lapsed && {
+        let progressed = (lapsed || row.header.crashes > 0) && {
             let mut statement = self.connection.prepare_cached(HAS_PROGRESSED)?;
             statement.exists((row.slot, first_seq(row.token)))?
         };

@@ -25,6 +25,7 @@ impl Batch<'_> {
         self.drop_streams(lease.slot())?;
         self.write_whole(RESTART, &mut whole)?;
         self.leases.given_back(lease.slot());
-        Ok(())
+        // The run now starts after the runs behind the limit of its key.
+        self.make_room(&whole.row.header.place)
     }
 }

@@ -122,7 +122,10 @@ impl<S: Dispatch> Worked<S> {
                     Some(_) => submit.debounce("unique"),
                     None => submit,
                 };
-                let submit = key.iter().fold(submit, |submit, key| submit.key(format!("key {key}")));
+                // No key of two workflows: if a claim serves only one of them, the store in a file notices room behind a run
+                // of the other one up to a second later.
+                let submit =
+                    key.iter().fold(submit, |submit, key| submit.key(format!("key {key} of {workflow}")));
                 format!("{:?}", store.submit(vec![submit]).await)
             }
             Move::Claim { limit, workflows, expires } => {
