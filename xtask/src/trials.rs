@@ -103,7 +103,7 @@ pub(crate) fn chaos(workspace: &Workspace, options: &Options) -> Result<()> {
 }
 
 /// The profile with which a program is built.
-#[derive(PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Profile {
     Tests,
     /// A crash hits narrow time windows only at full speed.

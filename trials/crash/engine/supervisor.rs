@@ -21,7 +21,10 @@ pub(super) struct Supervise<'a> {
 }
 
 /// The number of recent orders that the supervisor checks. It keeps half as many orders open.
-const OPEN: usize = 200;
+const OPEN: usize = 100;
+
+/// The maximum number of orders that the supervisor starts between two kills.
+const STARTED: usize = 20;
 
 /// The time after which an order that has not ended is lost.
 const PATIENCE: Duration = secs(120);
@@ -75,7 +78,7 @@ async fn start_orders<S: Dispatch + Clone>(client: &Client<S>, orders: &mut Vec<
         open += usize::from(!client.find(ORDER, order.as_str())?.has_ended().await?);
     }
     let first = orders.len();
-    let new = first..first + (OPEN / 2).saturating_sub(open);
+    let new = first..first + (OPEN / 2).saturating_sub(open).min(STARTED);
     for number in new {
         let order = format!("order-{number}");
         let started = client.start(ORDER, order.as_str(), &(number as u64));

@@ -153,7 +153,7 @@ impl<S: Dispatch + Clone, T, E, X> RunHandle<S, T, E, X> {
     /// [receives](crate::RunExt::receive) it.
     ///
     /// # Errors
-    /// The returned future fails with [`SendError`].
+    /// The returned future fails with [`SendError`](crate::SendError).
     ///
     /// # Examples
     /// ```

@@ -1,5 +1,7 @@
 //! The promises about deduplication keys.
 
+use std::time::Duration;
+
 use awaitly_core::journal::Status;
 use awaitly_core::store::{DeleteIf, Dispatch, Input, Pausing, Start, Submit, Submitted};
 use futures_util::future::join_all;
@@ -45,7 +47,7 @@ pub(super) async fn key_of_a_run_that_is_claimed_meanwhile_is_free<S: Dispatch>(
         let mut claimed = 0;
         for _ in 0..60 {
             claimed += desk.held(9).await.len();
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
         claimed
     };
