@@ -12,6 +12,8 @@ pub(crate) struct Effect {
     pub(crate) life: u32,
     /// A random number that distinguishes it from other effects with this key.
     pub(crate) nonce: u64,
+    /// The time at which the execution of the body began, in microseconds since 1970. 0 in tests without the engine.
+    pub(crate) begun: u64,
 }
 
 /// The beginning of a run, or its end as far as its worker knows.

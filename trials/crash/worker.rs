@@ -49,7 +49,8 @@ struct World {
 impl World {
     async fn happen(&self, run: &DurableRun, key: &str) -> Result<Effect, WorldError> {
         pause().await;
-        let effect = Effect { key: run.idempotency_key(key), life: self.life, nonce: fastrand::u64(..) };
+        let effect =
+            Effect { key: run.idempotency_key(key), life: self.life, nonce: fastrand::u64(..), begun: 0 };
         self.effects.add(&effect).map_err(|error| WorldError::Ledger(error.to_string()))?;
         pause().await;
         Ok(effect)

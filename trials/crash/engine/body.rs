@@ -1,6 +1,6 @@
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use awaitly::clock::{ms, secs};
@@ -44,14 +44,22 @@ struct World {
 }
 
 impl World {
-    /// Writes an effect into the ledger. It takes the place of a call to another service.
-    async fn happen(&self, run: &DurableRun, key: &str) -> Result<u64, Failure> {
+    /// Writes an effect into the ledger. It takes the place of a call to another service. `begun` is the time at which the
+    /// execution of the body began.
+    async fn happen(&self, run: &DurableRun, begun: u64, key: &str) -> Result<u64, Failure> {
         pause().await;
-        let effect = Effect { key: run.idempotency_key(key), life: self.life, nonce: fastrand::u64(..) };
+        let effect =
+            Effect { key: run.idempotency_key(key), life: self.life, nonce: fastrand::u64(..), begun };
         self.effects.add(&effect).map_err(|error| Failure::Ledger(error.to_string()))?;
         pause().await;
         Ok(effect.nonce)
     }
+}
+
+/// Returns the time, in microseconds since 1970.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Waits up to two milliseconds, so that kills hit all states.
@@ -60,7 +68,8 @@ async fn pause() {
 }
 
 async fn order(world: Arc<World>, run: DurableRun, number: u64) -> Result<Receipt, Failure> {
-    step!(run, "reserve", world.happen(&run, "reserve"));
+    let begun = now();
+    step!(run, "reserve", world.happen(&run, begun, "reserve"));
     let part = run.child(PART, "part", &number).await;
     let part = match part {
         Ok(part) => part,
@@ -72,16 +81,17 @@ async fn order(world: Arc<World>, run: DurableRun, number: u64) -> Result<Receip
         notes.push(step!(run.receive("notes")));
     }
     run.publish("notes", &notes).await?;
-    step!(run, "confirm", world.happen(&run, "confirm"));
+    step!(run, "confirm", world.happen(&run, begun, "confirm"));
     Ok((notes, part))
 }
 
 async fn part(world: Arc<World>, run: DurableRun, number: u64) -> Result<u64, Failure> {
-    step!(run, "make", world.happen(&run, "make"));
+    let begun = now();
+    step!(run, "make", world.happen(&run, begun, "make"));
     if number.is_multiple_of(3) {
         step!(run.sleep("dry", ms(1500)));
     }
-    step!(run, "pack", world.happen(&run, "pack"));
+    step!(run, "pack", world.happen(&run, begun, "pack"));
     Ok(number)
 }
 
@@ -101,7 +111,7 @@ impl With for Work<'_> {
         let parts = move |run, number| part(Arc::clone(&parts), run, number);
         let ticks = move |run: DurableRun, ()| {
             let world = Arc::clone(&ticks);
-            async move { Ok(step!(run, "tick", world.happen(&run, "tick"))) }
+            async move { Ok(step!(run, "tick", world.happen(&run, now(), "tick"))) }
         };
         // Short leases, because some stores cannot detect the death of an owner before the lease expires.
         let worker = Worker::new(store)

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -25,7 +25,7 @@ pub(super) struct Evidence {
 struct Verdict {
     /// Runs without a result, steps without a record, and records without an effect.
     lost: usize,
-    /// Steps whose record does not belong to their last effect, and keys with two records.
+    /// Steps that were executed again after they were recorded, and keys with two records.
     recorded_twice: usize,
     /// Runs that have not ended.
     stuck: usize,
@@ -44,24 +44,22 @@ pub(super) async fn judge<S: Dispatch + Clone>(
     evidence: &Evidence,
 ) -> Result<bool> {
     let effects: Vec<Effect> = read(&effects(folder))?;
-    let mut last: HashMap<&str, &Effect> = HashMap::new();
-    let mut times: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut all: HashMap<&str, Vec<&Effect>> = HashMap::new();
     for effect in &effects {
-        last.insert(&effect.key, effect);
-        *times.entry(&effect.key).or_default() += 1;
+        all.entry(&effect.key).or_default().push(effect);
     }
     let mut verdict = Verdict::default();
     for (order, result) in evidence.orders.iter().zip(&evidence.results) {
-        judge_order(store, order, result.as_ref(), &last, &mut verdict).await?;
+        judge_order(store, order, result.as_ref(), &all, &mut verdict).await?;
     }
-    judge_ticks(store, &last, evidence.begun, &mut verdict).await?;
+    judge_ticks(store, &all, evidence.begun, &mut verdict).await?;
     let diagnosis = Client::new(store.clone()).doctor().await?;
     verdict.stuck += diagnosis.checked;
     diagnosis.findings.iter().for_each(|finding| println!("{finding}"));
     verdict.held = held(store).await?;
-    let repeated = effects.len() - last.len();
+    let repeated = effects.len() - all.len();
     let Verdict { lost, recorded_twice, stuck, fired_wrong, received_wrong, held } = verdict;
-    println!("orders {}, effects {}, leases held at the end {held}", evidence.orders.len(), last.len());
+    println!("orders {}, effects {}, leases held at the end {held}", evidence.orders.len(), all.len());
     println!(
         "kills {} · lost {lost} · recorded twice {recorded_twice} · stuck {stuck} · fired twice {fired_wrong} · \
          received twice {received_wrong} · repeated {repeated}",
@@ -75,7 +73,7 @@ async fn judge_order<S: Dispatch>(
     store: &S,
     order: &str,
     result: Option<&Receipt>,
-    last: &HashMap<&str, &Effect>,
+    all: &HashMap<&str, Vec<&Effect>>,
     verdict: &mut Verdict,
 ) -> Result<()> {
     match result {
@@ -85,17 +83,17 @@ async fn judge_order<S: Dispatch>(
     for (run, steps) in
         [(order.to_owned(), ["reserve", "confirm"]), (format!("{order}/part"), ["make", "pack"])]
     {
-        judge_run(store, &run, &steps, last, verdict).await?;
+        judge_run(store, &run, &steps, all, verdict).await?;
     }
     Ok(())
 }
 
-/// Checks that a run has completed, and that each of its steps holds its last effect.
+/// Checks that a run has completed, and that each of its steps holds the effect of its last execution.
 async fn judge_run<S: Dispatch>(
     store: &S,
     run: &str,
     steps: &[&str],
-    last: &HashMap<&str, &Effect>,
+    all: &HashMap<&str, Vec<&Effect>>,
     verdict: &mut Verdict,
 ) -> Result<()> {
     let stored = store.load(&RunId::new(run)?).await?;
@@ -112,10 +110,16 @@ async fn judge_run<S: Dispatch>(
             _ => None,
         });
         let key = format!("{}/{step}", run.replace('%', "%25").replace('/', "%2F"));
-        match (nonce, last.get(key.as_str())) {
-            // A recorded step is not executed again, so its record belongs to the last effect.
-            (Some(nonce), Some(effect)) => verdict.recorded_twice += usize::from(effect.nonce != nonce),
-            _ => verdict.lost += 1,
+        let effects = all.get(key.as_str()).map(Vec::as_slice).unwrap_or_default();
+        let recorded = nonce.and_then(|nonce| effects.iter().find(|effect| effect.nonce == nonce));
+        // A recorded step is not executed again, so no execution that began later repeats the effect. An owner that
+        // lost its lease may still be in the middle of an earlier execution.
+        match recorded {
+            Some(recorded) => {
+                let is_later = effects.iter().any(|effect| effect.begun > recorded.begun);
+                verdict.recorded_twice += usize::from(is_later);
+            }
+            None => verdict.lost += 1,
         }
     }
     Ok(())
@@ -124,7 +128,7 @@ async fn judge_run<S: Dispatch>(
 /// Checks that the schedule has one completed run for each second from its first to its last run.
 async fn judge_ticks<S: Dispatch>(
     store: &S,
-    last: &HashMap<&str, &Effect>,
+    all: &HashMap<&str, Vec<&Effect>>,
     begun: Timestamp,
     verdict: &mut Verdict,
 ) -> Result<()> {
@@ -133,7 +137,7 @@ async fn judge_ticks<S: Dispatch>(
     loop {
         let page = store.list(query.clone()).await?;
         for tick in page.items {
-            judge_run(store, &tick.run, &["tick"], last, verdict).await?;
+            judge_run(store, &tick.run, &["tick"], all, verdict).await?;
             let moment = awaitly::engine::scheduled_for(&tick.run).context("a tick without its time")?;
             seconds.push(moment.as_millis() / 1000);
         }
