@@ -27,6 +27,10 @@ use rusqlite::{Connection, OpenFlags};
 use super::error::{Failure, unavailable};
 use super::whole;
 
+/// The unit of the number of blocks of a file, in bytes.
+#[cfg(unix)]
+const BLOCK: u64 = 512;
+
 /// The age up to which a check of the files is recent enough for the next commit.
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -197,7 +201,9 @@ impl Id {
     }
 }
 
-/// The size of a file. A file that was truncated and has grown again has its old length, but with a hole.
+/// The size of a file. A file that was truncated and has grown again has its old length, but with a hole: fewer blocks than
+/// before, and fewer than its length needs. The second condition matters because a file system also takes back blocks that
+/// it had reserved.
 #[derive(Debug, Clone, Copy)]
 struct Size {
     length: u64,
@@ -218,7 +224,7 @@ impl Size {
 
     fn is_less_than(self, before: Self) -> bool {
         #[cfg(unix)]
-        if self.blocks < before.blocks {
+        if self.blocks < before.blocks && self.blocks.saturating_mul(BLOCK) < self.length {
             return true;
         }
         self.length < before.length
