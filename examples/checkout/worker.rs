@@ -36,6 +36,7 @@ pub(crate) async fn start(folder: &Path, orders: &[Order]) -> Result<()> {
 /// Executes the orders, and continues those that an earlier process began. Returns when all orders have ended.
 #[tokio::main]
 pub(crate) async fn work(folder: &Path, orders: &Path) -> Result<()> {
+    let orders = order::read(orders)?;
     let store = SqliteStore::open(folder.join(DATABASE)).await?;
     let ledger = Ledger::open(&folder.join("ledger.jsonl"))?;
     let api = Arc::new(Api { happen: Box::new(move |key| ledger.happen(key)), is_bank_away: now_and_then });
@@ -46,7 +47,7 @@ pub(crate) async fn work(folder: &Path, orders: &Path) -> Result<()> {
     let worker = Worker::new(store.clone()).serve(CHECKOUT, body).concurrency(CONCURRENCY);
     let client = Client::new(store.clone());
     let mut ended = Ok(());
-    worker.run_until(async { ended = all(&client, &order::read(orders)?).await }).await?;
+    worker.run_until(async { ended = all(&client, &orders).await }).await?;
     ended?;
     Ok(store.close().await?)
 }
