@@ -1,6 +1,6 @@
 //! Four processes share the limits of a queue. The ledger shows how many bodies ran at each moment.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -144,13 +144,14 @@ fn judge(case: &Case, lines: &[Line]) -> (u64, u64, f64, u64) {
             (allowed, most(&events, key), used(&events, allowed * KEYS), executed)
         }
         Limit::PerSecond(allowed) => {
-            let window = (secs(1) - LATE).as_micros() as u64;
-            let (mut first, mut most) = (0, 0);
-            for (last, at) in begins.iter().enumerate() {
-                while begins[first] + window <= *at {
-                    first += 1;
+            let width = (secs(1) - LATE).as_micros() as u64;
+            let (mut window, mut most) = (VecDeque::new(), 0);
+            for at in &begins {
+                while window.front().is_some_and(|first| first + width <= *at) {
+                    window.pop_front();
                 }
-                most = most.max((last - first + 1) as u64);
+                window.push_back(*at);
+                most = most.max(window.len() as u64);
             }
             let took = begins.last().zip(begins.first()).map_or(1, |(last, first)| last - first);
             (allowed, most, executed as f64 * 1e6 / (took as f64 * allowed as f64), executed)
