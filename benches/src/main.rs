@@ -32,7 +32,7 @@ struct Options {
     /// What the rivals did, as `benches/peers` prints it.
     #[arg(long)]
     peers: Option<PathBuf>,
-    /// What the job queues did, as `benches/peers/queues` prints it.
+    /// The output of `benches/peers/queues`: the rates of other job queues.
     #[arg(long)]
     queues: Option<PathBuf>,
     /// Rows that were measured elsewhere, as JSON objects. May be given several times.

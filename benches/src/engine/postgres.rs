@@ -37,7 +37,7 @@ pub(super) async fn measure() -> Result<Vec<Row>> {
     Ok(rows)
 }
 
-/// Empty runs per second, in a number of turns.
+/// Returns the median of the runs per second in several turns.
 pub(super) async fn median_rate(url: &str, runs: u64, steps: Steps) -> Result<f64> {
     let mut rates = Vec::new();
     for _ in 0..TURNS {

@@ -111,13 +111,16 @@ async fn judge_run<S: Dispatch>(
         });
         let key = format!("{}/{step}", run.replace('%', "%25").replace('/', "%2F"));
         let effects = all.get(key.as_str()).map(Vec::as_slice).unwrap_or_default();
-        let recorded = nonce.and_then(|nonce| effects.iter().find(|effect| effect.nonce == nonce));
-        // A recorded step is not executed again, so no execution that began later repeats the effect. An owner that
-        // lost its lease may still be in the middle of an earlier execution.
+        let recorded =
+            nonce.and_then(|nonce| effects.iter().enumerate().find(|(_, effect)| effect.nonce == nonce));
+        // A recorded step is not executed again: neither later in the same execution, nor by an execution that began
+        // later. An owner that lost its lease may still be in the middle of an earlier execution.
         match recorded {
-            Some(recorded) => {
-                let is_later = effects.iter().any(|effect| effect.begun > recorded.begun);
-                verdict.recorded_twice += usize::from(is_later);
+            Some((place, recorded)) => {
+                let is_again = |(at, effect): (usize, &&Effect)| {
+                    effect.begun > recorded.begun || at > place && effect.begun == recorded.begun
+                };
+                verdict.recorded_twice += usize::from(effects.iter().enumerate().any(is_again));
             }
             None => verdict.lost += 1,
         }

@@ -1,10 +1,10 @@
-/// Returns the number of times in a row that an owner of a run died without progress. A store computes it when another
+/// Returns the number of times that an owner of a run died since the last progress. A store computes it when another
 /// owner takes the run.
 ///
 /// `before` is the number so far. `lapsed` states whether the last owner did not release its lease. `progressed` states
-/// whether that owner recorded an outcome. An owner that released its lease without progress changes nothing: so a worker can
-/// let a suspect rest, and the store still remembers its crashes. If the number is too large, a worker fails the run, because its input may
-/// kill each process that executes it.
+/// whether that owner recorded an outcome. If an owner releases its lease without progress, the number stays, so a worker
+/// can let a suspect rest. If the number is too large, a worker fails the run, because its input may kill each process that
+/// executes it.
 ///
 /// ```
 /// use awaitly_core::dispatch::crashes;

@@ -241,7 +241,6 @@ impl<S: Dispatch + Clone> Worker<S> {
         self
     }
 
-    /// Sets the number of crashes after which a run fails with [`RunError::CrashedRepeatedly`]. Only crashes in a row
     /// Sets the number of crashes after which a run fails with [`RunError::CrashedRepeatedly`]. A new record of the run
     /// resets the number. An orderly stop of a worker does not change it.
     ///

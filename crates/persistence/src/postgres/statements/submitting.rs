@@ -52,7 +52,7 @@ statements! {
             SELECT a.id, a.rank, 0, $6, $7 FROM added a) \
         SELECT count(*) FROM added";
 
-    /// Adds one run as `add_plain` does, in half the time: the plan has the fewest parts. The statement affects no row if the
+    /// Adds one run as `add_plain` does, in less time, because its plan has fewer parts. The statement affects no row if the
     /// run exists or the queue is fair.
     add_one: "WITH added AS (INSERT INTO {schema}.runs (run_id, workflow, version, status, input, input_fingerprint, \
             token, lease_until, created_at, changed_at, wake_at, queue, rank) \
